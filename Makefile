@@ -1,0 +1,52 @@
+# Every target makes its own .venv from plain python3 and pip; nothing else is installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint docs docs-serve clean help
+
+help:
+	@echo "make demo   generate 20,000 jets, train LundNet-5, measure it (once made, the jets are kept)"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make docs   build the documentation into site/"
+
+$(VENV)/installed-run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("jetforge needs Python 3.11 or newer, not %d.%d: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "installing jetforge into $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) --editable '.[generate]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-run
+	@echo "installing the test tools into $(VENV) ..."
+	@$(INSTALL) --editable '.[generate,dev]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed-run
+	@echo "installing the documentation tools into $(VENV) ..."
+	@$(INSTALL) --editable '.[generate,docs]'
+	@touch $@
+
+demo: $(VENV)/installed-run
+	@$(BIN)/jetforge run recipes/demo.yaml
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+docs: $(VENV)/installed-docs
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: $(VENV)/installed-docs
+	@$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache

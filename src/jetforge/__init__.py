@@ -1,0 +1,73 @@
+"""Jet tagging in one package: from proton collisions to a measured tagger.
+
+The public functions are imported when they are first used, so that `import jetforge` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jetforge.errors import DataError, JetforgeError, RecipeError, TaggerError
+    from jetforge.evaluation import evaluate_scores
+    from jetforge.evaluation.evaluate import evaluate
+    from jetforge.events.generate import generate
+    from jetforge.jets import Dataset, Jets
+    from jetforge.jets import open_dataset as open  # noqa: A004
+    from jetforge.learning.fit import fit
+    from jetforge.learning.recipe import load_recipe
+    from jetforge.physics.lund import lund_tree
+    from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "JetforgeError",
+    "Jets",
+    "RecipeError",
+    "TaggerError",
+    "create_tagger",
+    "evaluate",
+    "evaluate_scores",
+    "fit",
+    "generate",
+    "list_taggers",
+    "load_recipe",
+    "load_tagger",
+    "lund_tree",
+    "open",
+    "save_tagger",
+]
+
+_HOME = {
+    "DataError": "jetforge.errors",
+    "Dataset": "jetforge.jets",
+    "JetforgeError": "jetforge.errors",
+    "Jets": "jetforge.jets",
+    "RecipeError": "jetforge.errors",
+    "TaggerError": "jetforge.errors",
+    "create_tagger": "jetforge.taggers",
+    "evaluate": "jetforge.evaluation.evaluate",
+    "evaluate_scores": "jetforge.evaluation",
+    "fit": "jetforge.learning.fit",
+    "generate": "jetforge.events.generate",
+    "list_taggers": "jetforge.taggers",
+    "load_recipe": "jetforge.learning.recipe",
+    "load_tagger": "jetforge.taggers",
+    "lund_tree": "jetforge.physics.lund",
+    "open": "jetforge.jets",
+    "save_tagger": "jetforge.taggers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'jetforge' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), {"open": "open_dataset"}.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

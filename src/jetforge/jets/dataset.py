@@ -1,0 +1,236 @@
+"""`Dataset`: a directory of stored jets, opened lazily and read by split, by part or as a stream of batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jetforge.errors import DataError
+from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import MANIFEST_NAME, Manifest, Part
+from jetforge.jets.storage import decode_part, sha256
+
+UNFINISHED_NAME = "build.json"
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a dataset directory; no jet is read yet.
+
+    Parameters
+    ----------
+    path
+        The directory that holds `dataset.json`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If there is no whole dataset: none at all, an unfinished one, a missing or truncated part.
+
+    Examples
+    --------
+    >>> import jetforge
+    >>> dataset = jetforge.open("data/toptag")  # doctest: +SKIP
+    >>> jets = dataset.read("test")  # doctest: +SKIP
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such directory")
+    if not (folder / MANIFEST_NAME).is_file():
+        if (folder / UNFINISHED_NAME).is_file():
+            raise DataError(f"{folder}: the dataset is unfinished; run the command that made it again to go on")
+        raise DataError(f"{folder}: not a dataset: it has no {MANIFEST_NAME}")
+    dataset = Dataset(folder, Manifest.read(folder))
+    dataset.check_files()
+    return dataset
+
+
+class Dataset:
+    """A directory of stored jets; see `open_dataset`.
+
+    Attributes
+    ----------
+    path
+        The directory.
+    manifest
+        What `dataset.json` says.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._verified: set[str] = set()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names; a jet's label is an index into them."""
+        return self.manifest.classes
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold jets."""
+        return tuple(split for split in self.manifest.parts if self.num_jets(split))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{self.num_jets(s)} {s}" for s in self.manifest.parts)
+        return f"<Dataset {self.path}: {' vs '.join(self.classes)}; jets: {sizes}>"
+
+    def num_jets(self, split: str) -> int:
+        """Return the number of jets in a split, without reading them."""
+        return self.manifest.num_jets(split)
+
+    def parts(self, split: str) -> Sequence[Part]:
+        """Return the parts of a split.
+
+        Raises
+        ------
+        DataError
+            If the dataset has no such split, or no jets in it.
+        """
+        if not self.num_jets(split):
+            there = ", ".join(self.splits) or "none"
+            raise DataError(f"{self.path}: no jets in split '{split}'; splits with jets: {there}")
+        return self.manifest.parts[split]
+
+    def check_files(self) -> None:
+        """Check that every part is there with its full size; checksums are checked when a part is first read."""
+        for parts in self.manifest.parts.values():
+            for part in parts:
+                path = self.path / part.file
+                if not path.is_file():
+                    raise DataError(f"{path}: the part is missing ({part.jets} jets); generate the dataset again")
+                size = path.stat().st_size
+                if size != part.bytes:
+                    raise DataError(f"{path}: {size} bytes instead of {part.bytes}: truncated or overwritten; restore it")
+
+    def verify(self) -> None:
+        """Read every part and check its checksum and contents.
+
+        Raises
+        ------
+        DataError
+            Naming the first part that is not as it was written.
+        """
+        for split in self.splits:
+            for index in range(len(self.parts(split))):
+                self.read_part(split, index)
+
+    def read_part(self, split: str, index: int, columns: Sequence[str] | None = None) -> Jets:
+        """Read one part.
+
+        Parameters
+        ----------
+        split, index
+            Which one.
+        columns
+            Constituent columns wanted beside the four-momentum (``pid``, ``charge``, ...); None for all.
+
+        Raises
+        ------
+        DataError
+            If the file is not the one that was written, or breaks a rule; the message names file and row.
+        """
+        parts = self.parts(split)
+        if not 0 <= index < len(parts):
+            raise DataError(f"{self.path}: split '{split}' has parts 0 to {len(parts) - 1}, not {index}")
+        part = parts[index]
+        path = self.path / part.file
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        if part.file not in self._verified:
+            if sha256(data) != part.sha256:
+                raise DataError(f"{path}: checksum differs from dataset.json's: the file was changed; restore it")
+            self._verified.add(part.file)
+        jets = decode_part(data, str(path), columns)
+        if len(jets) != part.jets:
+            raise DataError(f"{path}: {len(jets)} jets instead of {part.jets}")
+        self._check_labels(jets, path)
+        return jets
+
+    def read(self, split: str, columns: Sequence[str] | None = None, max_jets: int | None = None) -> Jets:
+        """Read a whole split into memory, or its first `max_jets` jets."""
+        taken: list[Jets] = []
+        left = self.num_jets(split) if max_jets is None else max_jets
+        for index in range(len(self.parts(split))):
+            if left <= 0:
+                break
+            taken.append(self.read_part(split, index, columns)[:left])
+            left -= len(taken[-1])
+        return Jets.concatenate(taken)
+
+    def blocks(
+        self,
+        split: str,
+        *,
+        multiple: int = 1,
+        block_jets: int = 100_000,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Jets]:
+        """Stream a split as blocks of about `block_jets` jets, every jet once, in bounded memory.
+
+        Parameters
+        ----------
+        split
+            Which one.
+        multiple
+            Every block but the last is a multiple of this many jets, so that batches need not cross blocks.
+        block_jets
+            Jets held at a time; at least one part is.
+        shuffle
+            Permute the order of the parts, and the rows within each block.
+        seed, epoch
+            What the permutation depends on, and nothing else.
+        columns
+            As in `read_part`.
+
+        Yields
+        ------
+        Jets
+        """
+        order = np.arange(len(self.parts(split)))
+        random = np.random.default_rng([seed, epoch])
+        if shuffle:
+            random.shuffle(order)
+        held: list[Jets] = []
+        for position, index in enumerate(order.tolist()):
+            held.append(self.read_part(split, index, columns))
+            last = position == len(order) - 1
+            if not last and sum(map(len, held)) < max(block_jets, multiple):
+                continue
+            block = Jets.concatenate(held)
+            if shuffle:
+                block = block[random.permutation(len(block))]
+            whole = len(block) if last else len(block) // multiple * multiple
+            held = [block[whole:]] if whole < len(block) else []
+            yield block[:whole]
+
+    def batches(
+        self, split: str, batch_size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0,
+        block_jets: int = 100_000, columns: Sequence[str] | None = None,
+    ) -> Iterator[Jets]:  # fmt: skip
+        """Stream a split as batches of `batch_size` jets (the last may be smaller); see `blocks`."""
+        if batch_size < 1:
+            raise DataError(f"a batch has at least one jet, not {batch_size}")
+        for block in self.blocks(
+            split, multiple=batch_size, block_jets=block_jets, shuffle=shuffle, seed=seed, epoch=epoch, columns=columns
+        ):
+            for start in range(0, len(block), batch_size):
+                yield block[start : start + batch_size]
+
+    def _check_labels(self, jets: Jets, path: Path) -> None:
+        if "label" not in jets.fields:
+            return
+        bad = np.flatnonzero((jets.label < 0) | (jets.label >= len(self.classes)))
+        if len(bad):
+            label = jets.label[bad[0]]
+            raise DataError(f"{path}: row {bad[0]}: label {label} is none of the {len(self.classes)} classes")

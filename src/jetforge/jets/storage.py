@@ -1,0 +1,158 @@
+"""One part of a dataset: Parquet bytes from jets and back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jetforge.errors import DataError
+from jetforge.jets.jets import Jets
+
+# Stored instead of the energy: four float32 components of a fast particle lose its mass.
+_STORED_MOMENTUM = ("px", "py", "pz", "mass")
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of some bytes in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def stored_columns(names: Sequence[str]) -> list[str]:
+    """Return the stored constituent columns for jets with the columns `names`: mass instead of energy."""
+    return [*_STORED_MOMENTUM, *(n for n in names if n not in ("px", "py", "pz", "energy", "mass"))]
+
+
+def encode_part(jets: Jets) -> bytes:
+    """Return jets as the bytes of a Parquet file; equal jets give equal bytes.
+
+    Momenta are stored as ``px, py, pz, mass`` in float32 (GeV); the mass of a spacelike constituent is negative, as in
+    ROOT. A column ``mass`` that the jets carry is taken as it is; otherwise it comes from the four-momentum.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = dict(jets.columns)
+    energy = columns.pop("energy")
+    if "mass" not in columns:
+        mass2 = (energy + columns["pz"]) * (energy - columns["pz"]) - columns["px"] ** 2 - columns["py"] ** 2
+        columns["mass"] = np.sign(mass2) * np.sqrt(np.abs(mass2))
+    offsets = pa.array(jets.offsets.astype(np.int32))
+    arrays: dict[str, Any] = {}
+    for name in stored_columns(list(columns)):
+        column = columns[name].astype(np.float32) if name in _STORED_MOMENTUM else columns[name]
+        arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(column))
+    for name, field in jets.fields.items():
+        arrays[_field_column(name)] = pa.array(field)
+    table = pa.table(arrays)
+    leaves = {n: f"{n}.list.element" if isinstance(a, pa.ListArray) else n for n, a in arrays.items()}
+    floats = [leaves[n] for n, a in arrays.items() if pa.types.is_floating(getattr(a.type, "value_type", a.type))]
+    others = [leaf for leaf in leaves.values() if leaf not in floats]
+    sink = io.BytesIO()
+    pq.write_table(
+        table, sink, compression="zstd", use_dictionary=others, use_byte_stream_split=floats, store_schema=False,
+        row_group_size=1 << 20,
+    )  # fmt: skip
+    return sink.getvalue()
+
+
+def decode_part(data: bytes, name: str, columns: Sequence[str] | None = None) -> Jets:
+    """Return the jets in the bytes of a part.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    name
+        What to call the file in an error.
+    columns
+        Constituent columns wanted beside the four-momentum; None for all of them.
+
+    Raises
+    ------
+    DataError
+        If the file is no whole Parquet file of jets, or a momentum is not finite.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        schema = file.schema_arrow
+        ragged = [field.name for field in schema if pa.types.is_list(field.type)]
+        flat = [field.name for field in schema if field.name not in ragged]
+        missing = [c for c in (*_STORED_MOMENTUM, *(columns or ())) if c not in ragged]
+        if missing:
+            raise DataError(f"{name}: no constituent column {', '.join(missing)}; there are: {', '.join(ragged)}")
+        wanted = stored_columns(ragged if columns is None else columns)
+        table = file.read(columns=[*wanted, *flat], use_threads=False).combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{name}: not a whole Parquet file ({_first_line(error)}); make it again") from None
+    offsets, arrays = _ragged(table, wanted, name)
+    fields = {_field_name(n): _values(table[n], name, n) for n in flat}
+    momentum = {n: arrays.pop(n).astype(np.float64) for n in _STORED_MOMENTUM}
+    energy2 = sum(momentum[n] ** 2 for n in ("px", "py", "pz")) + momentum["mass"] * np.abs(momentum["mass"])
+    _check_finite(momentum, energy2, offsets, name)
+    momentum["energy"] = np.sqrt(energy2)
+    ordered = {n: momentum[n] for n in ("px", "py", "pz", "energy", "mass")}
+    return Jets(offsets, {**ordered, **arrays}, fields)
+
+
+def _field_column(name: str) -> str:
+    # A jet's own px, mass ... may not be mistaken for its constituents'.
+    return f"jet_{name}" if name not in ("label", "weight") else name
+
+
+def _field_name(column: str) -> str:
+    return column.removeprefix("jet_")
+
+
+def _ragged(table: Any, wanted: list[str], name: str) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+    offsets: npt.NDArray[np.int64] | None = None
+    arrays = {}
+    for column in wanted:
+        chunked = table[column]
+        array = chunked.chunk(0) if chunked.num_chunks else chunked.combine_chunks()
+        if array.null_count:
+            raise DataError(f"{name}: column '{column}' has {array.null_count} missing lists")
+        own = np.asarray(array.offsets, dtype=np.int64) if len(array) else np.zeros(1, dtype=np.int64)
+        arrays[column] = _values(array.flatten(), name, column)
+        own = own - own[0]
+        if offsets is None:
+            offsets = own
+        elif not np.array_equal(offsets, own):
+            row = int(np.flatnonzero(offsets != own)[0]) - 1 if len(offsets) == len(own) else min(len(offsets), len(own))
+            raise DataError(f"{name}: row {row}: '{column}' has not as many constituents as '{wanted[0]}'")
+    assert offsets is not None
+    return offsets, arrays
+
+
+def _values(array: Any, name: str, column: str) -> npt.NDArray[Any]:
+    if array.null_count:
+        raise DataError(f"{name}: column '{column}' has {array.null_count} missing values")
+    return np.asarray(array.to_numpy())
+
+
+def _check_finite(
+    momentum: dict[str, npt.NDArray[np.float64]],
+    energy2: npt.NDArray[np.float64],
+    offsets: npt.NDArray[np.int64],
+    name: str,
+) -> None:
+    # One sum finds whether anything is wrong; only then is it looked for.
+    if np.isfinite(energy2).all() and (energy2 >= 0).all():
+        return
+    for column, values in {**momentum, "energy squared": np.where(energy2 >= 0, 0, energy2)}.items():
+        bad = np.flatnonzero(~np.isfinite(values) | ((column == "energy squared") & (values < 0)))
+        if len(bad):
+            row = int(np.searchsorted(offsets, bad[0], side="right")) - 1
+            where = f"{name}: row {row}, constituent {bad[0] - offsets[row]}"
+            raise DataError(f"{where}: {column} is {values[bad[0]]:g}, not a physical value; make the file again")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:120]
