@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or error
-        raise JetforgeError(f"cannot write {path}: {reason}; free space or choose another place, then run again") from None
+        raise JetforgeError(
+            f"cannot write {path}: {reason}; free space or choose another place, then run again"
+        ) from None
