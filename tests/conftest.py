@@ -30,3 +30,15 @@ def refs() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data: {folder} is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toptag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a small generated dataset of top and QCD jets: 240 for training, 40 to validate, 40 to test."""
+    pytest.importorskip("pythia8mc", reason="needs the extra 'generate'")
+    import jetforge
+
+    out = tmp_path_factory.mktemp("data") / "toptag"
+    split = (0.75, 0.125, 0.125)
+    jetforge.generate(["toptag-top", "toptag-qcd"], 320, out, seed=11, split=split, part_jets=40, workers=2)
+    return out

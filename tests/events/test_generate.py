@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -38,8 +40,10 @@ def test_constituents_add_up_to_the_jet():
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     settings = {"presets": ["toptag-top", "toptag-qcd"], "num_jets": 40, "seed": 7, "part_jets": 12}
+    environment = dict(os.environ)
     for workers in (0, 1, 3):
         jetforge.generate(out=tmp_path / str(workers), workers=workers, **settings)
+    assert dict(os.environ) == environment, "a training after this would run on one thread"
     first, *others = [
         {str(p.relative_to(tmp_path / w)): p.read_bytes() for p in (tmp_path / w).rglob("*") if p.is_file()}
         for w in ("0", "1", "3")

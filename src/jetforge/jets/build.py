@@ -140,7 +140,7 @@ def build_dataset(
         Manifest(tuple(classes), tuple(constituent_fields), tuple(jet_fields), provenance, parts).write(folder)
         # What is left over of an interrupted build goes, half-written files too.
         for leftover in (folder / UNFINISHED_NAME, folder / _JOURNAL_NAME, *folder.rglob(".*.tmp")):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
     return open_dataset(folder)
 
 
@@ -301,12 +301,24 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 client.wait_for_workers(1, timeout=60)
             yield client
         return
-    with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET):
+    with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET), _own_environment():
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=scratch, silence_logs=50
         )
         with cluster, Client(cluster) as client:
             yield client
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Undo what Dask writes into this process's environment for its workers, such as one thread for OpenMP."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 # One core a worker; the numerical libraries must not start threads of their own.

@@ -1,0 +1,78 @@
+"""What the commands share: progress bars on a terminal, tables, the command as it was typed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jetforge.jets.build import Progress
+
+
+def command_line() -> str:
+    """Return the command as it was typed."""
+    return shlex.join(["jetforge", *sys.argv[1:]])
+
+
+@contextmanager
+def jets_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of jets done with jets per second and time left; nothing where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]} jets/s"),
+        TextColumn("{task.fields[left]} left"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(description, total=None, rate="-", left="-")
+        start = time.monotonic()
+        first: list[int] = []
+
+        def update(done: int, total: int) -> None:
+            first.append(done) if not first else None
+            rate = (done - first[0]) / max(time.monotonic() - start, 1e-9)
+            left = _clock((total - done) / rate) if rate > 0 else "-"
+            bar.update(task, completed=done, total=total, rate=f"{rate:.0f}" if rate else "-", left=left)
+
+        yield update
+
+
+@contextmanager
+def generation_bar() -> Iterator[Callable[[Progress], None]]:
+    """Show the progress of a generation, which may go on where an earlier one stopped."""
+    with jets_bar("generating") as update:
+        yield lambda progress: update(progress.done, progress.total)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
+    """Print rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for column in dict.fromkeys(key for row in rows for key in row):
+        table.add_column(str(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def print_measured(metrics: Mapping[str, Any], folder: str) -> None:
+    """Print a tagger's numbers, and where the ROC and the report are."""
+    from jetforge.evaluation import rejection_table
+
+    names = " vs ".join(reversed(metrics["classes"]))
+    print_table(rejection_table(metrics), f"{names}, {metrics['num_jets']:,} jets")
+    print(f"ROC      {folder}/roc.png\nreport   {folder}/report.html")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

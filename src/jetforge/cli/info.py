@@ -1,0 +1,95 @@
+"""`jetforge info`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jetforge.cli._terminal import print_table
+
+EPILOG = "Examples: jetforge info presets; jetforge info taggers; jetforge info data/toptag --verify"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(epilog=EPILOG)(info)
+
+
+def info(
+    what: Annotated[str, typer.Argument(help="presets, taggers, or the directory of a dataset or of a run.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Read every part and check its checksum.")] = False,
+) -> None:
+    """Tell what presets and taggers there are, or what a dataset or a run holds."""
+    if what == "presets":
+        _presets()
+    elif what == "taggers":
+        _taggers()
+    elif (Path(what) / "tagger.json").is_file():
+        _run(Path(what))
+    else:
+        _dataset(Path(what), verify)
+
+
+def _presets() -> None:
+    from jetforge.events.presets import PRESETS
+
+    rows = [
+        {
+            "preset": p.name,
+            "R": f"{p.radius:g}",
+            "pT [GeV]": f"> {p.pt_min:g}" if p.pt_max is None else f"{p.pt_min:g} to {p.pt_max:g}",
+            "cut": f"|y| < {p.rapidity_max:g}" if p.rapidity_max is not None else f"|eta| < {p.eta_max:g}",
+            "source": p.source,
+        }
+        for p in PRESETS.values()
+    ]
+    print_table(rows)
+
+
+def _taggers() -> None:
+    from jetforge.taggers import create_tagger, list_taggers
+
+    rows = []
+    for name in list_taggers():
+        tagger = create_tagger(name)
+        rows.append(
+            {
+                "tagger": name,
+                "representation": tagger.representation.name,
+                "parameters": f"{tagger.num_parameters():,}",
+            }
+        )
+    print_table(rows)
+
+
+def _dataset(path: Path, verify: bool) -> None:
+    from jetforge.jets import open_dataset
+
+    dataset = open_dataset(path)
+    if verify:
+        dataset.verify()
+    manifest = dataset.manifest
+    rows = [
+        {"split": split, "jets": f"{dataset.num_jets(split):,}", "parts": len(manifest.parts[split])}
+        for split in manifest.parts
+    ]
+    print_table(rows, f"{path}: {' vs '.join(dataset.classes)}" + (", every part is whole" if verify else ""))
+    print(f"constituents  {', '.join(manifest.constituent_fields)}\njets          {', '.join(manifest.jet_fields)}")
+    print(json.dumps(manifest.provenance, indent=1))
+
+
+def _run(path: Path) -> None:
+    from jetforge.taggers import load_tagger
+
+    tagger = load_tagger(path)
+    trained_on = tagger.provenance.get("dataset", "not recorded")
+    print(f"{path}: {tagger.name}, {tagger.num_parameters():,} parameters, {' vs '.join(tagger.classes)}")
+    print(f"trained on     {trained_on}\nrepresentation {tagger.representation!r}")
+    metrics = path / "metrics.json"
+    if metrics.is_file():
+        from jetforge.evaluation import rejection_table
+
+        print_table(rejection_table(json.loads(metrics.read_text())), str(metrics))

@@ -1,0 +1,65 @@
+"""The `jetforge` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from jetforge import __version__
+from jetforge.cli import evaluate, generate, info, predict, run, train
+from jetforge.errors import Interrupted, JetforgeError
+
+app = typer.Typer(
+    name="jetforge",
+    help="From proton collisions to a measured jet tagger.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (generate, info, train, evaluate, predict, run):
+    module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jetforge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
+    # One line is the rule: the libraries' own chatter stays out unless asked for.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        code = _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        code = _fail("interrupted; what was finished is kept: run the same command again to go on", 130)
+    except JetforgeError as error:
+        code = _fail(str(error), 130 if isinstance(error, Interrupted) else 1)
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing is left to be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"jetforge: {message}", err=True)
+    return code

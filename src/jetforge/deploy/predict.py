@@ -1,0 +1,72 @@
+"""Scores of a trained tagger, written to Parquet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from jetforge.errors import JetforgeError
+from jetforge.evaluation.scoring import load_for_scoring, score_dataset
+from jetforge.jets import open_dataset
+
+
+def predict(
+    run: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    split: str = "test",
+    device: str = "auto",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Write the scores of a tagger on a split of a dataset, a row a jet, in the dataset's order.
+
+    Parameters
+    ----------
+    run
+        A directory with `tagger.json` and `tagger.safetensors`.
+    data, split
+        Which jets.
+    out
+        Parquet file with the columns ``score_CLASS`` (float64, a probability: float32 would tie the surest jets) for each class, ``label`` (the
+        tagger's numbering) and ``class`` where the jets have labels. It appears whole or not at all.
+    device
+        ``cpu``, ``cuda`` or ``auto``.
+    on_progress
+        Called with jets done and jets in all.
+
+    Returns
+    -------
+    int
+        The number of jets.
+
+    Raises
+    ------
+    JetforgeError
+        If tagger or dataset is broken, or the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tagger = load_for_scoring(run, device)
+    dataset = open_dataset(data)
+    path = Path(out)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    names = np.array(tagger.classes)
+    scores_schema = [(f"score_{name}", pa.float64()) for name in tagger.classes]
+    schema = pa.schema([*scores_schema, ("label", pa.int64()), ("class", pa.string())])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for jets, scores in score_dataset(tagger, dataset, split, on_progress=on_progress):
+                columns = [*scores.T, jets.label, names[jets.label]]
+                writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
+        temporary.replace(path)
+    except OSError as error:
+        raise JetforgeError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return dataset.num_jets(split)

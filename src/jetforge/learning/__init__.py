@@ -1,0 +1,1 @@
+"""How a tagger learns: recipes, batches, optimisation, and runs that can be resumed."""

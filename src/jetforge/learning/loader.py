@@ -1,0 +1,137 @@
+"""Batches for training: whole blocks of jets to tensors, shuffled from a seed, the same again after a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from jetforge.jets.dataset import Dataset
+from jetforge.jets.jets import Jets
+from jetforge.representations import Batch, Representation
+
+# Columns beyond the four-momentum are not read: no representation here uses them.
+_BLOCK_JETS = 50_000
+
+
+class TrainingBatch(NamedTuple):
+    """What a training step gets: represented jets, class labels (n_jets,), weights (n_jets,)."""
+
+    jets: Batch
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+class BatchLoader:
+    """Batches of one split of a dataset.
+
+    A split of at most `cache_jets` jets is represented once and kept in memory; a larger one is streamed and
+    represented again in each epoch, block by block, in bounded memory.
+
+    Parameters
+    ----------
+    dataset, split
+        Where the jets come from.
+    representation
+        Fitted.
+    batch_size
+        Jets a batch, in each process.
+    shuffle, seed
+        Whether and from which seed each epoch's order is drawn.
+    cache_jets
+        Largest split that is kept in memory.
+    rank, world_size
+        Which of how many processes this is: process r takes every world_size-th batch.
+
+    Attributes
+    ----------
+    epoch : Callable[[], int]
+        Gives the epoch whose order the next iteration follows.
+    skip : int
+        How many batches the next iteration leaves out: those of the epoch that came before a resume.
+    """
+
+    def __init__(
+        self, dataset: Dataset, split: str, representation: Representation, batch_size: int, *,
+        shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000, rank: int = 0, world_size: int = 1,
+    ) -> None:  # fmt: skip
+        self.dataset, self.split, self.representation = dataset, split, representation
+        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch: Callable[[], int] = lambda: 0
+        self.skip = 0
+        self._given = 0
+        self._keep = dataset.num_jets(split) <= cache_jets
+        self._kept: TrainingBatch | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches that this process gets in an epoch."""
+        num_batches = -(-self.dataset.num_jets(self.split) // self.batch_size)
+        if self.shuffle and self.world_size > 1:
+            # Every process must take the same number of steps.
+            return num_batches // self.world_size
+        return len(range(self.rank, num_batches, self.world_size))
+
+    def __iter__(self) -> Iterator[TrainingBatch]:
+        self._given, self.skip = self.skip, 0
+        mine = range(self.rank, self.rank + len(self) * self.world_size, self.world_size)[self._given :]
+        for batch in self._from_memory(mine) if self._keep else self._from_disk(mine):
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of the epoch were handed out, for a checkpoint."""
+        return {"given": self._given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the batches that a checkpoint says were handed out."""
+        given = state_dict["given"]
+        self.skip = given if given < len(self) else 0
+
+    def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
+        if self._kept is None:
+            blocks = self.dataset.blocks(self.split, block_jets=_BLOCK_JETS, columns=())
+            self._kept = _join([self._represent(block) for block in blocks])
+        num_jets = len(self._kept.labels)
+        order = None
+        if self.shuffle:
+            order = torch.from_numpy(np.random.default_rng([self.seed, self.epoch()]).permutation(num_jets))
+        for number in mine:
+            start, stop = number * self.batch_size, min((number + 1) * self.batch_size, num_jets)
+            yield _rows(self._kept, slice(start, stop) if order is None else order[start:stop])
+
+    def _from_disk(self, mine: range) -> Iterator[TrainingBatch]:
+        number = 0
+        blocks = self.dataset.blocks(
+            self.split, multiple=self.batch_size, block_jets=_BLOCK_JETS, shuffle=self.shuffle, seed=self.seed,
+            epoch=self.epoch(), columns=(),
+        )  # fmt: skip
+        for block in blocks:
+            num_batches = -(-len(block) // self.batch_size)
+            wanted = [k for k in range(num_batches) if number + k in mine]
+            if wanted:
+                represented = self._represent(block)
+                for k in wanted:
+                    yield _rows(represented, slice(k * self.batch_size, min((k + 1) * self.batch_size, len(block))))
+            number += num_batches
+
+    def _represent(self, jets: Jets) -> TrainingBatch:
+        return TrainingBatch(
+            self.representation(jets),
+            torch.tensor(jets.label, dtype=torch.int64),
+            torch.tensor(jets.weight, dtype=torch.float32),
+        )
+
+
+def _rows(all_jets: TrainingBatch, rows: slice | torch.Tensor) -> TrainingBatch:
+    jets = all_jets.jets[rows] if isinstance(rows, slice) else all_jets.jets.take(rows)
+    return TrainingBatch(jets, all_jets.labels[rows], all_jets.weights[rows])
+
+
+def _join(parts: list[TrainingBatch]) -> TrainingBatch:
+    if len(parts) == 1:
+        return parts[0]
+    joined = type(parts[0].jets).concatenate([part.jets for part in parts])
+    return TrainingBatch(joined, torch.cat([p.labels for p in parts]), torch.cat([p.weights for p in parts]))

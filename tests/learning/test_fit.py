@@ -1,0 +1,194 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import jetforge
+from jetforge.errors import DataError, Interrupted, RecipeError, TaggerError
+from jetforge.jets import Jets
+from jetforge.jets.build import MadePart, PartTask, build_dataset
+from jetforge.jets.storage import encode_part
+from jetforge.learning import callbacks
+from jetforge.learning.recipe import make_recipe
+
+SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
+
+
+def recipe(toptag, out, **training):
+    return make_recipe(
+        {"data": str(toptag), "out": str(out), "tagger": "lundnet2", "training": {**SETTINGS, **training}}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(toptag, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    jetforge.fit(recipe(toptag, out))
+    return out
+
+
+def test_a_run_holds_what_the_design_says(finished, toptag):
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert {"train_loss", "val_loss", "val_auc", "val_accuracy", "learning_rate", "seconds"} <= set(rows[0])
+    assert rows[1]["train_loss"] < rows[0]["train_loss"]
+    assert (finished / "recipe.yaml").is_file()
+    tagger = jetforge.load_tagger(finished)
+    assert tagger.classes == ("qcd", "top")
+    assert tagger.provenance["plan"]["seed"] == 11
+    jets = jetforge.open(toptag).read("test")
+    assert np.isfinite(tagger.predict(jets)).all()
+
+
+def test_the_kept_tagger_is_the_best_epoch(finished, toptag):
+    """The stored tagger gives the validation loss of the epoch that `monitor` likes best."""
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    best = max(rows, key=lambda row: row["val_auc"])
+    jets = jetforge.open(toptag).read("val")
+    probability = jetforge.load_tagger(finished).predict(jets)[np.arange(len(jets)), jets.label]
+    assert -np.log(probability).mean() == pytest.approx(best["val_loss"], rel=1e-5)
+
+
+def test_a_finished_run_is_not_trained_again(finished, toptag):
+    before = (finished / "metrics.jsonl").stat().st_mtime_ns
+    jetforge.fit(recipe(toptag, finished))
+    assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_recipe_is_refused_and_named(finished, toptag):
+    with pytest.raises(RecipeError, match=r"another recipe \(other training.batch_size\)"):
+        jetforge.fit(recipe(toptag, finished, batch_size=41))
+
+
+@pytest.mark.parametrize("cache_jets", [1000, 0])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed_gives_the_same_bits(toptag, tmp_path, monkeypatch, cache_jets, number):
+    jetforge.fit(recipe(toptag, tmp_path / "whole", cache_jets=cache_jets))
+    original = callbacks.EpochRecorder.on_train_batch_end
+    stops = [2, 9]
+
+    def interrupt(self, trainer, *rest):
+        original(self, trainer, *rest)
+        if stops and trainer.global_step == stops[0]:
+            stops.pop(0)
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(callbacks.EpochRecorder, "on_train_batch_end", interrupt)
+    for step in (2, 9):
+        with pytest.raises(Interrupted, match=f"stopped by {number.name} in epoch ., step {step}.*to go on"):
+            jetforge.fit(recipe(toptag, tmp_path / "stopped", cache_jets=cache_jets))
+    jetforge.fit(recipe(toptag, tmp_path / "stopped", cache_jets=cache_jets))
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def assert_same_run(one, other):
+    assert (one / "tagger.safetensors").read_bytes() == (other / "tagger.safetensors").read_bytes()
+    rows = [
+        [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "jets_per_second")}
+         for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for run in (one, other)
+    ]  # fmt: skip
+    assert rows[0] == rows[1]
+
+
+KILLED = """
+import os, sys, jetforge
+from jetforge.learning import callbacks
+from jetforge.learning.recipe import make_recipe
+original = callbacks.EpochRecorder.on_train_batch_end
+def kill(self, trainer, *rest):
+    original(self, trainer, *rest)
+    if trainer.global_step == 8:
+        os.kill(os.getpid(), 9)
+callbacks.EpochRecorder.on_train_batch_end = kill
+jetforge.fit(make_recipe({recipe}))
+"""
+
+
+def test_killed_and_resumed_gives_the_same_bits(finished, toptag, tmp_path):
+    out = tmp_path / "killed"
+    wanted = recipe(toptag, out)
+    program = KILLED.replace("{recipe}", repr(wanted.model_dump()))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (out / "tagger.json").exists()
+    jetforge.fit(wanted)
+    assert_same_run(out, finished)
+
+
+def test_early_stopping_ends_a_training_that_gets_no_better(toptag, tmp_path):
+    jetforge.fit(recipe(toptag, tmp_path / "run", epochs=9, learning_rate=1e-12, early_stopping=1, weight_decay=0))
+    rows = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert len(rows) < 9
+
+
+def test_a_damaged_checkpoint_is_named(toptag, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    original = callbacks.EpochRecorder.on_train_epoch_end
+
+    def stop(self, trainer, module):
+        original(self, trainer, module)
+        raise Interrupted("enough")
+
+    monkeypatch.setattr(callbacks.EpochRecorder, "on_train_epoch_end", stop)
+    with pytest.raises(Interrupted):
+        jetforge.fit(recipe(toptag, out))
+    monkeypatch.undo()
+    checkpoint = out / "checkpoints/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"last\.ckpt: the checkpoint is damaged"):
+        jetforge.fit(recipe(toptag, out))
+
+
+def small_dataset(out, classes=("qcd", "top"), labels=(0, 1), splits=("train", "val")):
+    tasks = [PartTask(split, 0, 2 * len(labels), {"labels": list(labels)}) for split in splits]
+    return build_dataset(
+        out, tasks, _small_part, plan={}, classes=classes, constituent_fields=("px", "py", "pz", "mass"),
+        jet_fields=("label",), workers=0,
+    )  # fmt: skip
+
+
+def _small_part(task):
+    labels = np.repeat(task.argument["labels"], 2)
+    random = np.random.default_rng(1)
+    momenta = random.normal(size=(3, 4 * len(labels)))
+    columns = dict(zip(("px", "py", "pz"), momenta, strict=True)) | {"energy": np.sqrt((momenta**2).sum(0)) + 0.1}
+    jets = Jets(np.arange(0, 4 * len(labels) + 1, 4), columns, {"label": labels})
+    return MadePart(encode_part(jets), len(jets))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("top",), "labels": (0,)}, r"one class only \(top\)"),
+        ({"labels": (1,)}, "split 'train' holds top only, of 2 classes"),
+        ({"splits": ("train",)}, "no jets in the split 'val'"),
+        ({"splits": ()}, "no jets in the split 'train'"),
+    ],
+)
+def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, changes, message):
+    small_dataset(tmp_path / "data", **changes)
+    with pytest.raises(DataError, match=message):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_tagger_is_refused_before_anything_is_written(tmp_path):
+    small_dataset(tmp_path / "data")
+    wanted = make_recipe({"data": str(tmp_path / "data"), "out": str(tmp_path / "run"), "tagger": "lundnet6"})
+    with pytest.raises(TaggerError, match="lundnet5"):
+        jetforge.fit(wanted)
+    assert not (tmp_path / "run").exists()
+
+
+def test_three_classes_can_be_learnt(tmp_path):
+    small_dataset(tmp_path / "data", classes=("qcd", "w", "top"), labels=(0, 1, 2))
+    tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1))
+    scores = tagger.predict(jetforge.open(tmp_path / "data").read("val"))
+    assert scores.shape == (6, 3)
+    assert torch.from_numpy(scores).sum(1).tolist() == pytest.approx([1] * 6)

@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+import jetforge
+from jetforge.learning.loader import BatchLoader
+from jetforge.representations import LundRepresentation
+
+
+@pytest.fixture(scope="module")
+def dataset(toptag):
+    return jetforge.open(toptag)
+
+
+@pytest.fixture(scope="module")
+def representation(dataset):
+    return LundRepresentation().fit(dataset.blocks("train"))
+
+
+def fingerprints(loader):
+    """Return per batch the labels with the number of nodes of each jet: enough to tell jets apart."""
+    return [list(zip(b.labels.tolist(), b.jets.offsets.diff().tolist(), strict=True)) for b in loader]
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+def test_an_epoch_gives_every_jet_once(dataset, representation, cache_jets):
+    loader = BatchLoader(dataset, "train", representation, 50, shuffle=True, cache_jets=cache_jets)
+    batches = fingerprints(loader)
+    assert [len(batch) for batch in batches] == [50] * 4 + [40]
+    assert len(loader) == 5
+    jets = dataset.read("train")
+    expected = zip(jets.label.tolist(), (jets.constituents.px * 0).to_list(), strict=True)
+    assert sorted(sum(batches, [])) == sorted((label, len(c) - 1) for label, c in expected)
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+def test_the_order_follows_from_seed_and_epoch(dataset, representation, cache_jets):
+    def order(seed, epoch):
+        loader = BatchLoader(dataset, "train", representation, 50, shuffle=True, seed=seed, cache_jets=cache_jets)
+        loader.epoch = lambda: epoch
+        return fingerprints(loader)
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+def test_a_loader_goes_on_where_its_state_says(dataset, representation, cache_jets):
+    loader = BatchLoader(dataset, "train", representation, 50, shuffle=True, cache_jets=cache_jets)
+    whole = fingerprints(loader)
+    iterator = iter(loader)
+    for _ in range(2):
+        next(iterator)
+    again = BatchLoader(dataset, "train", representation, 50, shuffle=True, cache_jets=cache_jets)
+    again.load_state_dict(loader.state_dict())
+    assert fingerprints(again) == whole[2:]
+    assert fingerprints(again) == whole, "the next epoch starts at its beginning"
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+def test_processes_share_the_batches(dataset, representation, cache_jets):
+    def of(rank, world_size, **settings):
+        return BatchLoader(
+            dataset, "train", representation, 40, rank=rank, world_size=world_size, cache_jets=cache_jets, **settings
+        )
+
+    whole = fingerprints(of(0, 1))
+    first, second = fingerprints(of(0, 2)), fingerprints(of(1, 2))
+    assert [first[0], second[0], first[1], second[1], first[2], second[2]] == whole
+    assert len(of(0, 4, shuffle=True)) == len(of(3, 4, shuffle=True)) == len(fingerprints(of(3, 4, shuffle=True)))
+
+
+def test_weights_go_along(dataset, representation):
+    batch = next(iter(BatchLoader(dataset, "val", representation, 40)))
+    assert batch.weights.dtype == torch.float32
+    assert batch.weights.tolist() == [1.0] * 40

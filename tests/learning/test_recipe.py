@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jetforge.errors import RecipeError
+from jetforge.learning.recipe import PUBLISHED_TRAINING, Recipe, TrainingSection, load_recipe, make_recipe
+
+GOOD = """\
+data: data/toptag
+out: runs/lundnet5
+tagger:
+  name: lundnet5
+training:
+  epochs: 3
+  learning_rate: 1.0e-3
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_is_complete_when_written_back(tmp_path):
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert recipe.training.epochs == 3
+    assert recipe.evaluation.split == "test"
+    again = load_recipe(write(tmp_path, recipe.to_yaml()))
+    assert again == recipe
+    assert set(yaml.safe_load(recipe.to_yaml())["training"]) == set(TrainingSection.model_fields)
+
+
+def test_a_tagger_may_be_given_by_its_name():
+    assert make_recipe({"data": "d", "out": "o", "tagger": "lundnet3"}).tagger.name == "lundnet3"
+
+
+def test_every_recipe_of_the_repository_is_right():
+    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+    assert recipes
+    for path in recipes:
+        assert isinstance(load_recipe(path), Recipe)
+
+
+def test_the_published_training_is_the_published_one():
+    training = TrainingSection(**PUBLISHED_TRAINING)
+    assert (training.epochs, training.batch_size, training.learning_rate) == (30, 256, 1e-3)
+    assert (training.optimizer, training.schedule, training.monitor) == ("adam", "steps", "val_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 3", "epochz: 3", ":6: training.epochz: no such field; did you mean 'epochs'?"),
+        ("epochs: 3", "epochs: 0", ":6: training.epochs: input should be greater than 0, not 0"),
+        ("epochs: 3", "epochs: many", ":6: training.epochs: .*not 'many'"),
+        ("data: data/toptag\n", "", ":1: data: this field is missing"),
+        ("  name: lundnet5", "  nam: lundnet5", ":4: tagger.nam: no such field; did you mean 'name'?"),
+        ("training:", "trainin:", ":5: trainin: no such field; did you mean 'training'?"),
+        ("epochs: 3", "optimizer: sgd", ":6: training.optimizer: .*not 'sgd'"),
+        ("epochs: 3", "epochs: [3", ":7: not valid YAML"),
+    ],
+)
+def test_mistakes_are_named_with_line_and_field(tmp_path, old, new, message):
+    path = write(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(RecipeError, match=str(path) + message) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    path = write(tmp_path, GOOD.replace("epochs: 3", "epochs: 0").replace("out:", "uot:"))
+    with pytest.raises(RecipeError, match=r"training\.epochs.*uot|uot.*training\.epochs"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "just words\n"])
+def test_what_is_no_mapping_is_refused(tmp_path, text):
+    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+        load_recipe(write(tmp_path, text))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"absent\.yaml: cannot be read"):
+        load_recipe(tmp_path / "absent.yaml")
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(RecipeError, match=r"binary\.yaml: not a text file"):
+        load_recipe(path)
