@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError
-from jetforge.physics.flat import FlatJets, flatten
+from jetforge.physics.flat import FlatJets, checked, flatten
 
 FOUR_MOMENTUM = ("px", "py", "pz", "energy")
 
@@ -144,8 +144,14 @@ class Jets:
 
     @property
     def flat(self) -> FlatJets:
-        """Offsets and four-momenta as flat arrays for kernels, without a copy."""
-        return FlatJets(self.offsets, *(self.columns[name] for name in FOUR_MOMENTUM))
+        """Offsets and four-momenta as flat arrays for kernels, without a copy.
+
+        Raises
+        ------
+        DataError
+            If a momentum is not finite or an energy negative: kernels rely on it.
+        """
+        return checked(FlatJets(self.offsets, *(self.columns[name] for name in FOUR_MOMENTUM)))
 
     @property
     def label(self) -> npt.NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""Pure functions of four-momenta: flat arrays in, flat arrays out; no files, no networks."""
