@@ -116,11 +116,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=7)
     arguments = parser.parse_args()
     vector.register_awkward()
-    jets = (
-        stored_jets(arguments.data, arguments.jets)
-        if arguments.data is not None
-        else toy_jets(arguments.jets)
-    )
+    jets = stored_jets(arguments.data, arguments.jets) if arguments.data is not None else toy_jets(arguments.jets)
     flat = flatten(jets)
     fields = {"px": flat.px, "py": flat.py, "pz": flat.pz, "E": flat.energy}
     peer_jets = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), np.diff(flat.offsets))
@@ -129,9 +125,7 @@ def main() -> None:
     peer = "fastjet, awkward, primary plane"
     times = median_times(
         {
-            peer: lambda: fastjet.ClusterSequence(peer_jets, cambridge).exclusive_jets_lund_declusterings(
-                njets=1
-            ),
+            peer: lambda: fastjet.ClusterSequence(peer_jets, cambridge).exclusive_jets_lund_declusterings(njets=1),
             "lund_arrays, 1 thread": lambda: lund_arrays(flat, num_threads=1),
             f"lund_arrays, {threads} threads": lambda: lund_arrays(flat),
             f"lund_tree, {threads} threads": lambda: lund_tree(jets),

@@ -57,9 +57,7 @@ def test_the_area_of_many_weighted_jets_is_that_of_scikit_learn():
 @given(jets())
 def test_a_monotonous_transformation_of_the_scores_changes_nothing(sample):
     labels, scores, weights = sample
-    before, after = (
-        background_rejection(labels, values, 0.6, weights) for values in (scores, np.exp(scores / 3))
-    )
+    before, after = (background_rejection(labels, values, 0.6, weights) for values in (scores, np.exp(scores / 3)))
     assert before == after
 
 
@@ -149,9 +147,7 @@ def test_exact_interval_covers_when_few_background_jets_survive():
     assert 0.6827 <= np.mean(covered) < 0.9
 
 
-@pytest.mark.parametrize(
-    ("num_signal", "num_background", "efficiency"), [(300, 20_000, 0.8), (2000, 200, 0.05)]
-)
+@pytest.mark.parametrize(("num_signal", "num_background", "efficiency"), [(300, 20_000, 0.8), (2000, 200, 0.05)])
 def test_bootstrap_covers_where_the_threshold_and_where_the_background_fluctuates(
     num_signal, num_background, efficiency
 ):
@@ -161,9 +157,7 @@ def test_bootstrap_covers_where_the_threshold_and_where_the_background_fluctuate
     for _ in range(300):
         labels, scores = toy(rng, num_signal, num_background)
         for interval, results in covered.items():
-            _, low, high = background_rejection(
-                labels, scores, efficiency, interval=interval, num_bootstrap=200
-            )
+            _, low, high = background_rejection(labels, scores, efficiency, interval=interval, num_bootstrap=200)
             results.append(low <= truth <= high)
     assert 0.63 < np.mean(covered["bootstrap"]) < 0.9
     if num_signal < num_background:
@@ -177,9 +171,7 @@ def test_weighted_bootstrap_covers():
     for _ in range(200):
         labels, scores = toy(rng, 200, 400)
         weights = rng.uniform(0.2, 1.8, 600)
-        _, low, high = background_rejection(
-            labels, scores, 0.7, weights, interval="bootstrap", num_bootstrap=150
-        )
+        _, low, high = background_rejection(labels, scores, 0.7, weights, interval="bootstrap", num_bootstrap=150)
         covered.append(low <= truth <= high)
     assert 0.6 < np.mean(covered) < 0.8
 

@@ -32,7 +32,9 @@ def test_jets_are_those_that_the_preset_asks_for():
 
 def test_constituents_add_up_to_the_jet():
     jets, _, _ = generate_jets(get_preset("lundnet-w-500:no-mpi"), 20, seed=3)
-    total = {name: np.add.reduceat(getattr(jets.flat, name), jets.offsets[:-1]) for name in ("px", "py", "pz", "energy")}
+    total = {
+        name: np.add.reduceat(getattr(jets.flat, name), jets.offsets[:-1]) for name in ("px", "py", "pz", "energy")
+    }
     np.testing.assert_allclose(np.hypot(total["px"], total["py"]), jets["pt"], rtol=1e-9)
     mass2 = total["energy"] ** 2 - total["px"] ** 2 - total["py"] ** 2 - total["pz"] ** 2
     np.testing.assert_allclose(np.sqrt(mass2), jets["mass"], rtol=1e-5)

@@ -75,7 +75,8 @@ def test_jets_are_those_of_the_classic_interface(events):
     jets = cluster_events(particles, radius=0.8, pt_min=20.0)
     for ours, event in zip(jets, particles, strict=True):
         pseudojets = [
-            fastjet.PseudoJet(*four) for four in zip(*(event[c].to_list() for c in ("px", "py", "pz", "energy")), strict=True)
+            fastjet.PseudoJet(*four)
+            for four in zip(*(event[c].to_list() for c in ("px", "py", "pz", "energy")), strict=True)
         ]
         sequence = fastjet.ClusterSequence(pseudojets, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.8))
         theirs = fastjet.sorted_by_pt(sequence.inclusive_jets(20.0))

@@ -72,7 +72,7 @@ def test_what_a_kill_may_leave_is_made_again(tmp_path, damage):
 
 def test_other_settings_are_refused_and_named(tmp_path):
     build(tmp_path / "data")
-    with pytest.raises(DataError, match="other settings.*seed: 1 there, 2 asked for"):
+    with pytest.raises(DataError, match=r"other settings.*seed: 1 there, 2 asked for"):
         build(tmp_path / "data", plan={"seed": 2})
     with pytest.raises(Stopped):
         build(tmp_path / "half", stop_after(1)[0])
@@ -109,9 +109,13 @@ def test_progress_counts_jets_and_statistics_add_up(tmp_path):
     assert seen[0] == (0, total)
     assert seen[-1] == (total, total)
     assert dataset.manifest.provenance["statistics"] == {"all": {"made": total}}
-    assert json.loads((tmp_path / "data/dataset.json").read_text())["jets"] == {"train": 40, "val": 6, "test": 0}
+    assert json.loads((tmp_path / "data/dataset.json").read_text())["jets"] == {
+        "train": 40,
+        "val": 6,
+        "test": 0,
+    }
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path):
-    with pytest.raises(JetforgeError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(JetforgeError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         build(tmp_path / "data", scheduler="tcp://127.0.0.1:9")

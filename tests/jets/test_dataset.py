@@ -40,7 +40,7 @@ def build(out, make=make_part, **changes):
     return build_dataset(out, make_tasks(SIZES), make, **settings)
 
 
-@pytest.fixture()
+@pytest.fixture
 def dataset(tmp_path):
     return build(tmp_path / "data")
 

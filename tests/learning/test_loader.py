@@ -61,7 +61,14 @@ def test_a_loader_goes_on_where_its_state_says(dataset, representation, cache_je
 def test_processes_share_the_batches(dataset, representation, cache_jets):
     def of(rank, world_size, **settings):
         return BatchLoader(
-            dataset, "train", representation, 40, rank=rank, world_size=world_size, cache_jets=cache_jets, **settings
+            dataset,
+            "train",
+            representation,
+            40,
+            rank=rank,
+            world_size=world_size,
+            cache_jets=cache_jets,
+            **settings,
         )
 
     whole = fingerprints(of(0, 1))

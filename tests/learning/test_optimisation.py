@@ -25,7 +25,9 @@ def test_the_cosine_warms_up_and_ends_at_one_percent():
 
 def test_adamw_decays_matrices_and_no_vectors():
     optimizer = make_optimizer(torch.nn.Linear(3, 2).parameters(), TrainingSection(weight_decay=0.5))
-    decays = {parameter.ndim: group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]}
+    decays = {
+        parameter.ndim: group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]
+    }
     assert decays == {2: 0.5, 1: 0.0}
 
 

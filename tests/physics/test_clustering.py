@@ -84,9 +84,7 @@ def test_more_constituents_than_fit_into_eight_bits() -> None:
 def test_the_merged_momentum_is_the_sum(seed: int, n: int) -> None:
     momenta = spread_jet(np.random.default_rng(seed), n)
     particles, _ = clustered(momenta)
-    np.testing.assert_allclose(
-        [column[-1] for column in particles[:4]], momenta.sum(axis=1), rtol=1e-12, atol=1e-9
-    )
+    np.testing.assert_allclose([column[-1] for column in particles[:4]], momenta.sum(axis=1), rtol=1e-12, atol=1e-9)
 
 
 def test_what_is_left_in_the_workspace_does_not_matter() -> None:

@@ -81,17 +81,13 @@ def test_every_way_to_write_a_momentum_gives_the_same() -> None:
         "energy": vectors.E,
         "mass": vectors.mass,
     }
-    ways = [
-        ("pt", "phi", third, fourth) for third in ("eta", "rapidity", "pz") for fourth in ("energy", "mass")
-    ]
+    ways = [("pt", "phi", third, fourth) for third in ("eta", "rapidity", "pz") for fourth in ("energy", "mass")]
     arrays = [vectors, vectors.to_rhophietatau(), vectors.to_rhophizt()]
     arrays += [ak.zip({name: one[name] for name in way}) for way in ways]
     arrays.append(ak.zip({"pt": one["pt"], "phi": one["phi"], "y": one["rapidity"], "m": one["mass"]}))
     for jets in arrays:
         flat = flatten(jets)
-        np.testing.assert_allclose(
-            [column[0] for column in flat[1:]], expected, rtol=1e-13, err_msg=str(jets.type)
-        )
+        np.testing.assert_allclose([column[0] for column in flat[1:]], expected, rtol=1e-13, err_msg=str(jets.type))
 
 
 def test_a_negative_mass_is_a_spacelike_momentum() -> None:
@@ -123,9 +119,7 @@ def test_a_broken_momentum_is_refused_with_its_place_and_value(columns: dict[str
 
 
 def test_an_overflow_of_angles_names_what_was_given() -> None:
-    with pytest.raises(
-        DataError, match=r"jet 0, constituent 0 \(pt = 1, phi = 0, eta = 900, mass = 0\): not a finite"
-    ):
+    with pytest.raises(DataError, match=r"jet 0, constituent 0 \(pt = 1, phi = 0, eta = 900, mass = 0\): not a finite"):
         flatten(two_jets(pt=1.0, phi=0.0, eta=900.0, mass=0.0))
 
 

@@ -60,9 +60,7 @@ def assert_trees_close(tree: LundArrays, expected: LundArrays, tolerance: float)
     assert tree.parent.tolist() == expected.parent.tolist()
     assert tree.is_primary.tolist() == expected.is_primary.tolist()
     for name in LOGARITHMS:
-        np.testing.assert_allclose(
-            getattr(tree, name), getattr(expected, name), atol=tolerance, rtol=0, err_msg=name
-        )
+        np.testing.assert_allclose(getattr(tree, name), getattr(expected, name), atol=tolerance, rtol=0, err_msg=name)
     turn = np.remainder(tree.psi - expected.psi + np.pi, 2 * np.pi) - np.pi
     np.testing.assert_allclose(turn, 0, atol=tolerance, err_msg="psi")
 
@@ -97,9 +95,7 @@ def fastjet_tree(jet: Momenta) -> LundArrays:
         }
         waiting += [(hard, pair.cluster_hist_index(), is_primary), (soft, pair.cluster_hist_index(), False)]
     order = {-1: -1} | {step: index for index, step in enumerate(sorted(rows, reverse=True))}
-    columns = {
-        name: np.array([rows[step][name] for step in list(order)[1:]]) for name in LundArrays._fields[1:]
-    }
+    columns = {name: np.array([rows[step][name] for step in list(order)[1:]]) for name in LundArrays._fields[1:]}
     columns["parent"] = np.array([order[step] for step in columns["parent"]])
     return LundArrays(np.array([0, len(rows)]), **columns)
 
@@ -126,13 +122,9 @@ def test_equal_distances_are_ties_and_nothing_else_differs_from_fastjet() -> Non
 def reference_jets(refs: Path) -> ak.Array:
     """Return the two hard anti-kt jets (R = 1) of the event that the LundPlane contrib shows."""
     event = np.loadtxt(refs / "fjcontrib" / "data" / "single-event.dat").T
-    sequence = fastjet.ClusterSequence(
-        pseudojets(event), fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0)
-    )
+    sequence = fastjet.ClusterSequence(pseudojets(event), fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0))
     jets = fastjet.sorted_by_pt(sequence.inclusive_jets(500.0))
-    return awkward_jets(
-        *(np.array([[p.px(), p.py(), p.pz(), p.e()] for p in jet.constituents()]).T for jet in jets)
-    )
+    return awkward_jets(*(np.array([[p.px(), p.py(), p.pz(), p.e()] for p in jet.constituents()]).T for jet in jets))
 
 
 def printed_pairs(text: str) -> list[tuple[str, str]]:
@@ -260,9 +252,7 @@ def test_threads_of_the_caller_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lund_arrays, flats))
     for flat, tree in zip(flats, together, strict=True):
-        assert all(
-            a.tobytes() == b.tobytes() for a, b in zip(tree, lund_arrays(flat, num_threads=1), strict=True)
-        )
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(tree, lund_arrays(flat, num_threads=1), strict=True))
 
 
 seeds = st.integers(0, 10**6)
@@ -312,9 +302,7 @@ def nasty_constituents() -> st.SearchStrategy[list[tuple[float, float, float, fl
     at_rest = st.builds(lambda e: (0.0, 0.0, 0.0, e), size)
     massless = st.builds(lambda p: (3 * p, 4 * p, 12 * p, 13 * p), size)
     spacelike = st.builds(lambda p: (3 * p, 4 * p, 12 * p, 13 * p * (1 - 1e-8)), size)
-    edge = st.builds(
-        lambda p, tiny: (-p, tiny * p, 0.0, p), size, st.sampled_from([1e-12, 0.0, -0.0, -1e-12])
-    )
+    edge = st.builds(lambda p, tiny: (-p, tiny * p, 0.0, p), size, st.sampled_from([1e-12, 0.0, -0.0, -1e-12]))
     zero = st.sampled_from([(0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, -1e-9), (-0.0, -0.0, -0.0, 0.0)])
     one = st.one_of(beam, below, at_rest, massless, spacelike, edge, zero)
     return st.lists(one, min_size=1, max_size=20).flatmap(

@@ -31,8 +31,8 @@ def predict(
     data, split
         Which jets.
     out
-        Parquet file with the columns ``score_CLASS`` (float64, a probability: float32 would tie the surest jets) for each class, ``label`` (the
-        tagger's numbering) and ``class`` where the jets have labels. It appears whole or not at all.
+        Parquet file with the columns ``score_CLASS`` for each class (a probability; float64, since float32 would tie
+        the surest jets), ``label`` (the tagger's numbering) and ``class``. It appears whole or not at all.
     device
         ``cpu``, ``cuda`` or ``auto``.
     on_progress

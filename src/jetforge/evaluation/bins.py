@@ -50,10 +50,7 @@ class BinnedRejection:
 
     def as_json(self) -> dict[str, Any]:
         """Return a mapping that JSON can hold; None stands for infinite, or for too few jets."""
-        return {
-            key: value.as_json() if isinstance(value, Interval) else value
-            for key, value in vars(self).items()
-        }
+        return {key: value.as_json() if isinstance(value, Interval) else value for key, value in vars(self).items()}
 
 
 def rejection_by_bin(
@@ -127,9 +124,7 @@ def _with(counts: BinnedRejection, **numbers: Any) -> BinnedRejection:
     return BinnedRejection(**{**vars(counts), **numbers})
 
 
-def _shortage(
-    weight: FloatArray, signal: npt.NDArray[np.intp], background: npt.NDArray[np.intp], least: int
-) -> str:
+def _shortage(weight: FloatArray, signal: npt.NDArray[np.intp], background: npt.NDArray[np.intp], least: int) -> str:
     """Say which class has too few jets in a bin, or nothing."""
     for rows, name in ((signal, "signal"), (background, "background")):
         if len(rows) < least:

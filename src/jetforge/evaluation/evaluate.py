@@ -144,7 +144,11 @@ def _transverse_momentum(jets: Jets) -> npt.NDArray[np.float64]:
 
 
 def _figures(
-    scored: _Scored, classes: tuple[str, ...], weights: npt.NDArray[np.float64] | None, interval: str, run: Path
+    scored: _Scored,
+    classes: tuple[str, ...],
+    weights: npt.NDArray[np.float64] | None,
+    interval: str,
+    run: Path,
 ) -> tuple[dict[str, list[Figure]], dict[str, list[dict[str, str]]]]:
     """Draw every signal class against the first class."""
     figures: dict[str, list[Figure]] = {"ROC": [], "Scores": []}

@@ -51,10 +51,7 @@ def describe_method(interval: IntervalMethod, weighted: bool, num_bootstrap: int
             f"({num_bootstrap} replicas, seed {seed})"
         )
     counts = "effective number" if weighted else "number"
-    return (
-        f"exact binomial (Clopper-Pearson) on the {counts} of surviving background jets, "
-        "threshold fixed, 68.27 %"
-    )
+    return f"exact binomial (Clopper-Pearson) on the {counts} of surviving background jets, threshold fixed, 68.27 %"
 
 
 def clopper_pearson(
@@ -113,9 +110,7 @@ def efficiency_limits(
     return clopper_pearson(p * tried, tried)
 
 
-def bootstrap_efficiencies(
-    ranked: RankedScores, efficiencies: FloatArray, num_bootstrap: int, seed: int
-) -> FloatArray:
+def bootstrap_efficiencies(ranked: RankedScores, efficiencies: FloatArray, num_bootstrap: int, seed: int) -> FloatArray:
     """Background efficiencies of bootstrap replicas at fixed signal efficiencies, (num_bootstrap, n_points).
 
     Signal and background jets are resampled apart, and the threshold is found anew in each replica. All
@@ -131,9 +126,7 @@ def bootstrap_efficiencies(
     # A stream for each efficiency: its interval does not depend on which others are asked for.
     streams = [np.random.default_rng((seed, round(efficiency * 1e9))) for efficiency in efficiencies]
     wanted = np.maximum(np.ceil(efficiencies * num_signal * (1 - 1e-12)), 1)
-    quantiles = [
-        rng.beta(k, num_signal - k + 1, num_bootstrap) for rng, k in zip(streams, wanted, strict=True)
-    ]
+    quantiles = [rng.beta(k, num_signal - k + 1, num_bootstrap) for rng, k in zip(streams, wanted, strict=True)]
     ranks = np.ceil(num_signal * np.concatenate(quantiles))
     above = background_above(ranked.signal, ranked.background, ranks)[0].reshape(-1, num_bootstrap)
     chances = np.clip(above / num_background, 0.0, 1.0)

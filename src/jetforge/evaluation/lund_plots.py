@@ -139,10 +139,7 @@ def plot_lund_ratio(
     DataError
         The two planes have different bins.
     """
-    if not (
-        np.array_equal(signal.x_edges, background.x_edges)
-        and np.array_equal(signal.y_edges, background.y_edges)
-    ):
+    if not (np.array_equal(signal.x_edges, background.x_edges) and np.array_equal(signal.y_edges, background.y_edges)):
         raise DataError("lund planes: the bins of signal and background differ; give both the same ranges")
     known = (signal.counts >= min_counts) & (background.counts >= min_counts)
     known &= (signal.density > 0) & (background.density > 0)
@@ -161,9 +158,7 @@ def plot_lund_ratio(
         steps = [2.0**octave for octave in range(-octaves, octaves + 1)]
         bar.ax.yaxis.set_major_locator(FixedLocator(steps))
         bar.ax.yaxis.set_minor_locator(NullLocator())
-        bar.ax.yaxis.set_major_formatter(
-            FuncFormatter(lambda x, _: f"{x:g}" if x >= 1 else f"1/{round(1 / x)}")
-        )
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}" if x >= 1 else f"1/{round(1 / x)}"))
     return figure
 
 
@@ -174,9 +169,7 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
     return figure, list(grid)
 
 
-def _draw(
-    axes: Axes, plane: LundDensity, values: FloatArray, name: str, note: str, **colours: Any
-) -> QuadMesh:
+def _draw(axes: Axes, plane: LundDensity, values: FloatArray, name: str, note: str, **colours: Any) -> QuadMesh:
     mesh = axes.pcolormesh(plane.x_edges, plane.y_edges, values.T, rasterized=True, **colours)
     axes.set_xlabel(_X_LABEL)
     axes.set_title(name.replace("$", r"\$"), loc="left")

@@ -177,9 +177,7 @@ def evaluate_classes(
     weighted = False
     for signal in [index for index in range(len(names)) if index != background]:
         chosen = (label == signal) | (label == background)
-        ranked = rank_scores(
-            label[chosen] == signal, discriminant(score[chosen], signal, background), weight[chosen]
-        )
+        ranked = rank_scores(label[chosen] == signal, discriminant(score[chosen], signal, background), weight[chosen])
         weighted |= ranked.weighted
         signals[names[signal]] = _ranked_metrics(ranked, points, method, num_bootstrap, seed)
     return {

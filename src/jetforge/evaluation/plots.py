@@ -225,9 +225,7 @@ def plot_rejection_by_bin(
     return figure
 
 
-def _draw_binned(
-    axes: Axes, bins: Sequence[BinnedRejection], kind: str, series: int, *, shift: float
-) -> None:
+def _draw_binned(axes: Axes, bins: Sequence[BinnedRejection], kind: str, series: int, *, shift: float) -> None:
     """Points with asymmetric errors, moved aside by the fraction `shift` of the bin."""
     colour, marker = COLOURS[series], "os"[series]
     for entry in bins:

@@ -179,8 +179,7 @@ def _table(rows: Rows, kind: str) -> str:
         body.append("".join(f"<td>{_symbols(_text(named.get(column)))}</td>" for column in columns))
     lines = "".join(f"<tr>{cells}</tr>" for cells in body)
     return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
     )
 
 
@@ -223,10 +222,7 @@ def _image(figure: Figure, alt: str) -> str:
     encoded = base64.b64encode(data).decode("ascii")
     width = round(figure.get_figwidth() * 96)
     wide = ' class="wide"' if width > 700 else ""
-    return (
-        f'<figure{wide}><img alt="{escape(alt)}" width="{width}" '
-        f'src="data:image/{kind};base64,{encoded}"></figure>'
-    )
+    return f'<figure{wide}><img alt="{escape(alt)}" width="{width}" src="data:image/{kind};base64,{encoded}"></figure>'
 
 
 def _drawn(figure: Figure, **options: Any) -> bytes:

@@ -93,9 +93,7 @@ def roc_curve(
     ranked = rank_scores(labels, scores, weights)
     points = np.linspace(0.01, 1.0, 397) if signal_efficiency is None else signal_efficiency
     efficiencies = check_efficiencies(points)
-    value, low, high = rejections(
-        ranked, efficiencies, interval=method, num_bootstrap=num_bootstrap, seed=seed
-    )
+    value, low, high = rejections(ranked, efficiencies, interval=method, num_bootstrap=num_bootstrap, seed=seed)
     return RocCurve(
         signal_efficiency=efficiencies,
         rejection=value,

@@ -53,9 +53,7 @@ class RankedScores:
         return len(self.is_signal) - self.num_signal
 
 
-def rank_scores(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None = None
-) -> RankedScores:
+def rank_scores(labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> RankedScores:
     """Check labels, scores and weights, and sort the jets by score.
 
     Parameters
@@ -148,14 +146,10 @@ def check_scores(
     for value, name in ((1, "signal"), (0, "background")):
         chosen = label == value
         if not chosen.any():
-            raise DataError(
-                f"labels: no {name} jets (label {value}) among {len(label)}; both classes are needed"
-            )
+            raise DataError(f"labels: no {name} jets (label {value}) among {len(label)}; both classes are needed")
         total = weight[chosen].sum()
         if total <= 0:
-            raise DataError(
-                f"weights: those of the {name} jets add up to {total:g}; a positive sum is needed"
-            )
+            raise DataError(f"weights: those of the {name} jets add up to {total:g}; a positive sum is needed")
     return label, score, weight
 
 
@@ -167,9 +161,7 @@ def check_weights(weights: npt.ArrayLike | None, num_jets: int) -> FloatArray:
     _check_length("weights", weight, num_jets)
     bad = ~np.isfinite(weight)
     if bad.any():
-        raise DataError(
-            f"weights: {bad.sum()} of {num_jets} are not finite, first in row {int(np.argmax(bad))}"
-        )
+        raise DataError(f"weights: {bad.sum()} of {num_jets} are not finite, first in row {int(np.argmax(bad))}")
     return weight
 
 

@@ -101,7 +101,9 @@ def generate(
 
 def make_part(task: PartTask) -> MadePart:
     """Generate one part: its share of every preset, in an order drawn from its seed."""
-    samples, statistics, timing = [], {}, {}
+    samples: list[Jets] = []
+    statistics: dict[str, dict[str, float]] = {}
+    timing: dict[str, float] = {}
     for share in task.argument["shares"]:
         preset = get_preset(share["preset"])
         jets, counts, seconds = generate_jets(preset, share["jets"], share["pythia_seed"])
@@ -204,15 +206,20 @@ def _labelled(jets: Jets, label: int) -> Jets:
 
 
 def _tasks(
-    rows: Sequence[Preset], classes: Sequence[str], num_jets: int, seed: int, split: Sequence[float], part_jets: int
+    rows: Sequence[Preset],
+    classes: Sequence[str],
+    num_jets: int,
+    seed: int,
+    split: Sequence[float],
+    part_jets: int,
 ) -> list[PartTask]:
     tasks: list[PartTask] = []
     each = num_jets // len(rows)
     edges = np.rint(np.cumsum([0, *split]) * each).astype(int)
     for name, in_split in zip(SPLITS, np.diff(edges).tolist(), strict=True):
         num_parts = -(-in_split * len(rows) // part_jets)
-        quota = np.diff(np.rint(np.linspace(0, in_split, num_parts + 1)).astype(int)) if num_parts else []
-        for index, jets in enumerate(map(int, quota)):
+        quota = np.diff(np.rint(np.linspace(0, in_split, num_parts + 1)).astype(int)).tolist() if num_parts else []
+        for index, jets in enumerate(quota):
             number = len(tasks)
             shares = [
                 {
@@ -232,9 +239,7 @@ def _pythia_seed(seed: int, number: int) -> int:
     return (first + number * _SEED_STRIDE) % MAX_SEED + 1
 
 
-def _check_arguments(
-    rows: Sequence[Preset], num_jets: int, seed: int, split: Sequence[float], part_jets: int
-) -> None:
+def _check_arguments(rows: Sequence[Preset], num_jets: int, seed: int, split: Sequence[float], part_jets: int) -> None:
     if not rows:
         raise RecipeError("name at least one preset; `jetforge info presets` lists them")
     if len({row.name for row in rows}) < len(rows):

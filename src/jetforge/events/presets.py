@@ -158,7 +158,9 @@ def get_preset(name: str) -> Preset:
     base, _, variant = name.partition(":")
     if base not in PRESETS:
         near = difflib.get_close_matches(base, PRESETS, n=3, cutoff=0.4) or sorted(PRESETS)
-        raise RecipeError(f"there is no preset '{base}'; did you mean {', '.join(near)}? `jetforge info presets` lists all")
+        raise RecipeError(
+            f"there is no preset '{base}'; did you mean {', '.join(near)}? `jetforge info presets` lists all"
+        )
     preset = PRESETS[base]
     if not variant:
         return preset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -107,7 +106,14 @@ def final_particles(events: ak.Array, *, visible_only: bool, eta_max: float | No
         keep = keep & (particles.p.pz**2 < pt2 * float(np.sinh(eta_max)) ** 2)
     kept = particles[keep]
     return ak.zip(
-        {"px": kept.p.px, "py": kept.p.py, "pz": kept.p.pz, "energy": kept.p.e, "mass": kept.m, "pid": kept.id}
+        {
+            "px": kept.p.px,
+            "py": kept.p.py,
+            "pz": kept.p.pz,
+            "energy": kept.p.e,
+            "mass": kept.m,
+            "pid": kept.id,
+        }
     )
 
 

@@ -39,9 +39,7 @@ def top_decays(events: ak.Array) -> ak.Array:
     quarks = np.concatenate([f[2] for f in found])[order]
 
     y, phi = _rapidity_phi(particles, np.column_stack([top, quarks]))
-    tops = ak.zip(
-        {"y": y[:, 0], "phi": phi[:, 0], "quark_y": y[:, 1:], "quark_phi": phi[:, 1:]}, depth_limit=1
-    )
+    tops = ak.zip({"y": y[:, 0], "phi": phi[:, 0], "quark_y": y[:, 1:], "quark_phi": phi[:, 1:]}, depth_limit=1)
     return ak.unflatten(tops, np.bincount(event, minlength=len(events)))
 
 

@@ -7,15 +7,15 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jetforge.errors import DataError, JetforgeError
+from jetforge.files import write_atomically
 from jetforge.jets.dataset import UNFINISHED_NAME, Dataset, open_dataset
 from jetforge.jets.manifest import MANIFEST_NAME, SPLITS, Manifest, Part
-from jetforge.files import write_atomically
 from jetforge.jets.storage import sha256
 
 _JOURNAL_NAME = "build.jsonl"
@@ -219,7 +219,7 @@ def _short(value: Any) -> str:
 
 def _intact(folder: Path, record: Mapping[str, Any]) -> bool:
     try:
-        return sha256((folder / record["file"]).read_bytes()) == record["sha256"]
+        return sha256((folder / record["file"]).read_bytes()) == str(record["sha256"])
     except OSError:
         return False
 
@@ -235,8 +235,11 @@ def _add_up(parts: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dic
 
 
 def _make_all(
-    tasks: Sequence[PartTask], make_part: Callable[[PartTask], MadePart], workers: int | None, scheduler: str | None
-) -> Iterator[tuple[PartTask, MadePart]]:
+    tasks: Sequence[PartTask],
+    make_part: Callable[[PartTask], MadePart],
+    workers: int | None,
+    scheduler: str | None,
+) -> Generator[tuple[PartTask, MadePart], None, None]:
     """Yield parts as they are made, in any order."""
     if not tasks:
         return
@@ -301,9 +304,17 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 client.wait_for_workers(1, timeout=60)
             yield client
         return
-    with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET), _own_environment():
+    with (
+        tempfile.TemporaryDirectory(prefix="jetforge-") as scratch,
+        dask.config.set(_QUIET),
+        _own_environment(),
+    ):
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=scratch, silence_logs=50
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            local_directory=scratch,
+            silence_logs=50,
         )
         with cluster, Client(cluster) as client:
             yield client

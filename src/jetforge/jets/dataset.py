@@ -106,7 +106,9 @@ class Dataset:
                     raise DataError(f"{path}: the part is missing ({part.jets} jets); generate the dataset again")
                 size = path.stat().st_size
                 if size != part.bytes:
-                    raise DataError(f"{path}: {size} bytes instead of {part.bytes}: truncated or overwritten; restore it")
+                    raise DataError(
+                        f"{path}: {size} bytes instead of {part.bytes}: truncated or overwritten; restore it"
+                    )
 
     def verify(self) -> None:
         """Read every part and check its checksum and contents.
@@ -222,7 +224,13 @@ class Dataset:
         if batch_size < 1:
             raise DataError(f"a batch has at least one jet, not {batch_size}")
         for block in self.blocks(
-            split, multiple=batch_size, block_jets=block_jets, shuffle=shuffle, seed=seed, epoch=epoch, columns=columns
+            split,
+            multiple=batch_size,
+            block_jets=block_jets,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            columns=columns,
         ):
             for start in range(0, len(block), batch_size):
                 yield block[start : start + batch_size]

@@ -125,7 +125,9 @@ def _ragged(table: Any, wanted: list[str], name: str) -> tuple[npt.NDArray[np.in
         if offsets is None:
             offsets = own
         elif not np.array_equal(offsets, own):
-            row = int(np.flatnonzero(offsets != own)[0]) - 1 if len(offsets) == len(own) else min(len(offsets), len(own))
+            row = (
+                int(np.flatnonzero(offsets != own)[0]) - 1 if len(offsets) == len(own) else min(len(offsets), len(own))
+            )
             raise DataError(f"{name}: row {row}: '{column}' has not as many constituents as '{wanted[0]}'")
     assert offsets is not None
     return offsets, arrays

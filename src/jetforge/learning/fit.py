@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,21 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from jetforge.errors import DataError, RecipeError
-from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.files import write_atomically
-from jetforge.learning.callbacks import BEST_FOLDER, CHECKPOINT_FOLDER, EpochRecorder, StopOnSignal, TrainingProgress
+from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.learning.callbacks import (
+    BEST_FOLDER,
+    CHECKPOINT_FOLDER,
+    EpochRecorder,
+    StopOnSignal,
+    TrainingProgress,
+)
 from jetforge.learning.loader import BatchLoader
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.recipe import Recipe
-from jetforge.taggers import Tagger, create_tagger, load_tagger, save_tagger
+from jetforge.taggers import Tagger, create_tagger, keep_freed_memory, load_tagger, save_tagger
 
 RECIPE_NAME = "recipe.yaml"
 TAGGER_NAME = "tagger.json"
@@ -87,6 +92,7 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
 
 def _train(run: Path, recipe: Recipe, dataset: Dataset, tagger: Tagger, hardware: Hardware) -> None:
     training = recipe.training
+    keep_freed_memory()
     _initialise(tagger, dataset)
     recorder = EpochRecorder(run, training, dataset.num_jets("train"))
     trainer = pl.Trainer(
@@ -106,13 +112,17 @@ def _train(run: Path, recipe: Recipe, dataset: Dataset, tagger: Tagger, hardware
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         deterministic="warn",
-        plugins=_environment(),
     )
-    shards = {"rank": trainer.global_rank, "world_size": trainer.world_size, "cache_jets": training.cache_jets}
-    train = BatchLoader(
-        dataset, "train", tagger.representation, training.batch_size, shuffle=True, seed=training.seed, **shards
+    loader = partial(
+        BatchLoader,
+        dataset,
+        representation=tagger.representation,
+        cache_jets=training.cache_jets,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
     )
-    val = BatchLoader(dataset, "val", tagger.representation, 4 * training.batch_size, **shards)
+    train = loader(split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed)
+    val = loader(split="val", batch_size=4 * training.batch_size)
     if not len(train):
         raise DataError(f"{dataset.path}: fewer batches of {training.batch_size} jets than processes")
     train.epoch = lambda: trainer.current_epoch
@@ -187,12 +197,9 @@ def _check_trainable(dataset: Dataset) -> None:
                 break
         else:
             there = ", ".join(dataset.classes[label] for label in sorted(seen))
-            raise DataError(f"{dataset.path}: the split '{split}' holds {there} only, of {len(dataset.classes)} classes")
-
-
-def _environment() -> list[Any]:
-    """Keep a plain run plain inside a batch job's allocation, where Lightning would wait for others."""
-    return [LightningEnvironment()] if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive") else []
+            raise DataError(
+                f"{dataset.path}: the split '{split}' holds {there} only, of {len(dataset.classes)} classes"
+            )
 
 
 @contextmanager

@@ -133,5 +133,5 @@ def _rows(all_jets: TrainingBatch, rows: slice | torch.Tensor) -> TrainingBatch:
 def _join(parts: list[TrainingBatch]) -> TrainingBatch:
     if len(parts) == 1:
         return parts[0]
-    joined = type(parts[0].jets).concatenate([part.jets for part in parts])
+    joined = parts[0].jets.concatenate([part.jets for part in parts])
     return TrainingBatch(joined, torch.cat([p.labels for p in parts]), torch.cat([p.weights for p in parts]))

@@ -130,6 +130,7 @@ def load_recipe(path: str | Path) -> Recipe:
         raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of fields such as data, out and tagger")
+    assert root is not None
     return make_recipe(values, lambda location: f"{path}:{_line_of(root, location)}: ")
 
 

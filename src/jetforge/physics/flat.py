@@ -156,9 +156,7 @@ def _column(records: Any, name: str, offsets: npt.NDArray[np.int64]) -> _Floats:
     if column.is_unknown:
         return np.empty(0)
     if not column.is_numpy or column.data.ndim != 1 or column.data.dtype.kind not in "iuf":
-        raise DataError(
-            f"field {name} of the constituents is of type {column.form.type}; it must be one number each"
-        )
+        raise DataError(f"field {name} of the constituents is of type {column.form.type}; it must be one number each")
     return np.ascontiguousarray(column.data, dtype=np.float64)
 
 

@@ -53,9 +53,7 @@ class _Links(NamedTuple):
 
 
 @njit(cache=True)
-def _collect(
-    n: int, particles: Particles, history: History, links: _Links, out: LundArrays, start: int
-) -> None:
+def _collect(n: int, particles: Particles, history: History, links: _Links, out: LundArrays, start: int) -> None:
     """Walk from the root, last merge first, and write links and the raw numbers that `_transform` needs.
 
     Free of branches: which prong is harder, and which is a constituent, cannot be predicted by the processor.
@@ -123,9 +121,7 @@ def _lund_kernel(flat: FlatJets, first: int, last: int, out: LundArrays) -> None
     for j in range(first, last):
         largest = max(largest, flat.offsets[j + 1] - flat.offsets[j])
     particles, history, slots = workspace(largest)
-    links = _Links(
-        np.empty(2 * largest), np.empty(2 * largest, dtype=np.int64), np.empty(2 * largest, dtype=np.bool_)
-    )
+    links = _Links(np.empty(2 * largest), np.empty(2 * largest, dtype=np.int64), np.empty(2 * largest, dtype=np.bool_))
     for j in range(first, last):
         o = flat.offsets[j]
         n = flat.offsets[j + 1] - o

@@ -68,14 +68,10 @@ def run_recipe(
             workers=workers, scheduler=scheduler, on_progress=on_generated,
         )  # fmt: skip
     elif not Path(recipe.data).exists():
-        raise RecipeError(
-            f"data: {recipe.data} does not exist; generate it, or give the recipe a section 'generate'"
-        )
+        raise RecipeError(f"data: {recipe.data} does not exist; generate it, or give the recipe a section 'generate'")
     on_stage("train")
     fit(recipe, hardware=hardware, overwrite=overwrite)
     on_stage("evaluate")
     settings = recipe.evaluation
-    metrics = evaluate(
-        recipe.out, recipe.data, split=settings.split, interval=settings.interval, command=command
-    )
+    metrics = evaluate(recipe.out, recipe.data, split=settings.split, interval=settings.interval, command=command)
     return Outcome(metrics, Path(recipe.out))

@@ -1,0 +1,119 @@
+"""What every representation of jets and every batch of one must offer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+
+import torch
+
+from jetforge.errors import JetforgeError
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+    from jetforge.jets import Jets
+
+
+class Batch(Protocol):
+    """Some jets as tensors, in the order of the jets they were made from."""
+
+    def __len__(self) -> int:
+        """Return the number of jets."""
+        ...
+
+    def __getitem__(self, index: slice) -> Self:
+        """Return a contiguous range of jets."""
+        ...
+
+    @classmethod
+    def concatenate(cls, batches: "Sequence[Any]") -> Self:
+        """Return the jets of all batches, one batch after the other."""
+        ...
+
+    def take(self, indices: torch.Tensor) -> Self:
+        """Return the jets at ``indices``, in that order."""
+        ...
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the same jets on another device."""
+        ...
+
+    def pin_memory(self) -> Self:
+        """Return the same jets in page-locked memory."""
+        ...
+
+
+class Representation(ABC):
+    """Turns jets into the tensors that one kind of network reads; carries its fitted normalisation."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+        """Learn the normalisation from blocks of training jets; return this representation."""
+
+    @abstractmethod
+    def __call__(self, jets: "Jets | ak.Array") -> Batch:
+        """Represent jets.
+
+        Raises
+        ------
+        DataError
+            If the representation needs a normalisation and has none yet.
+        """
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the representation's settings and normalisation as plain JSON values, without its name."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Return the representation that `to_dict` described.
+
+        Raises
+        ------
+        JetforgeError
+            If a value is missing or makes no sense.
+        """
+
+
+_REPRESENTATIONS: dict[str, type[Representation]] = {}
+
+RepresentationType = TypeVar("RepresentationType", bound=type[Representation])
+
+
+def register_representation(name: str) -> Callable[[RepresentationType], RepresentationType]:
+    """Return a class decorator that makes a representation known under ``name``."""
+
+    def register(cls: RepresentationType) -> RepresentationType:
+        cls.name = name
+        _REPRESENTATIONS[name] = cls
+        return cls
+
+    return register
+
+
+def list_representations() -> list[str]:
+    """Return the names of all representations, sorted."""
+    return sorted(_REPRESENTATIONS)
+
+
+def representation_to_dict(representation: Representation) -> dict[str, Any]:
+    """Return a representation, its name included, as plain JSON values."""
+    return {"name": representation.name, **representation.to_dict()}
+
+
+def representation_from_dict(values: dict[str, Any]) -> Representation:
+    """Return the representation that `representation_to_dict` described.
+
+    Raises
+    ------
+    JetforgeError
+        If the name is unknown, or a value is missing or makes no sense.
+    """
+    settings = dict(values)
+    name = settings.pop("name", None)
+    if name not in _REPRESENTATIONS:
+        raise JetforgeError(f"unknown representation {name!r}; known: {', '.join(list_representations())}")
+    return _REPRESENTATIONS[name].from_dict(settings)

@@ -1,0 +1,95 @@
+"""The taggers by name."""
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, get_type_hints
+
+from jetforge.errors import TaggerError
+from jetforge.taggers.base import Tagger
+
+_TAGGERS: dict[str, Callable[..., Tagger]] = {}
+
+Parameters = ParamSpec("Parameters")
+AnyTagger = TypeVar("AnyTagger", bound=Tagger)
+
+
+def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameters, AnyTagger]:
+    """Make a function that returns a tagger known under the function's own name.
+
+    The taggers that it returns know the name and the arguments that they were made with.
+    """
+
+    @wraps(make)
+    def named(*values: Parameters.args, **named_values: Parameters.kwargs) -> AnyTagger:
+        tagger = make(*values, **named_values)
+        bound = inspect.signature(make).bind(*values, **named_values)
+        bound.apply_defaults()
+        arguments: dict[str, Any] = {}
+        for parameter, value in bound.arguments.items():
+            if bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(value)
+            else:
+                arguments[parameter] = value
+        tagger.name, tagger.arguments = make.__name__, arguments
+        return tagger
+
+    if make.__name__ in _TAGGERS:
+        raise ValueError(f"two taggers are called {make.__name__}")
+    _TAGGERS[make.__name__] = named
+    return named
+
+
+def list_taggers() -> list[str]:
+    """Return the names of all taggers, sorted."""
+    return sorted(_TAGGERS)
+
+
+def create_tagger(name: str, num_classes: int = 2, **arguments: Any) -> Tagger:
+    """Return a new tagger.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_taggers`.
+    num_classes : int
+        Number of classes.
+    **arguments
+        Settings of that tagger; its function documents them.
+
+    Raises
+    ------
+    TaggerError
+        If the name or an argument is unknown, or a value makes no sense.
+
+    Examples
+    --------
+    >>> from jetforge.taggers import create_tagger
+    >>> create_tagger("lundnet5", num_classes=2).num_parameters()
+    391724
+    """
+    if name not in _TAGGERS:
+        near = get_close_matches(name, _TAGGERS, n=3, cutoff=0.4) or list_taggers()
+        raise TaggerError(f"unknown tagger {name!r}; did you mean {' or '.join(near)}?")
+    allowed = _argument_names(_TAGGERS[name])
+    unknown = sorted(set(arguments) - set(allowed))
+    if unknown:
+        raise TaggerError(f"tagger {name} knows no {', '.join(unknown)}; its arguments are {', '.join(allowed)}")
+    try:
+        return _TAGGERS[name](num_classes=num_classes, **arguments)
+    except (TypeError, ValueError) as error:
+        raise TaggerError(f"tagger {name}: {error}") from error
+
+
+def _argument_names(make: Callable[..., Tagger]) -> list[str]:
+    """Return the names of the arguments of a tagger's function, those of its settings included."""
+    names: list[str] = []
+    hints = get_type_hints(make)
+    for parameter in inspect.signature(make).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            (settings,) = hints[parameter.name].__args__
+            names.extend(settings.__annotations__)
+        else:
+            names.append(parameter.name)
+    return names
