@@ -1,6 +1,10 @@
 """What every test shares: a deterministic hypothesis profile, the reference data, and generated jets."""
 
+import os
 from pathlib import Path
+
+# The batches of the tests are too small for more than one thread; commands that the tests start do the same.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jetforge._version import __version__
+
 if TYPE_CHECKING:
     from jetforge.errors import DataError, JetforgeError, RecipeError, TaggerError
     from jetforge.evaluation import evaluate_scores
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from jetforge.physics.lund import lund_tree
     from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
 
-__version__ = "0.1.0"
-
 __all__ = [
     "DataError",
     "Dataset",
@@ -29,6 +29,7 @@ __all__ = [
     "Jets",
     "RecipeError",
     "TaggerError",
+    "__version__",
     "create_tagger",
     "evaluate",
     "evaluate_scores",

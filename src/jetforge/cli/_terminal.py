@@ -56,12 +56,16 @@ def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left")
+    if title:
+        print(title)
+    table = Table()
     for column in dict.fromkeys(key for row in rows for key in row):
         table.add_column(str(column), overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    # Into a file or a pipe nothing needs to fold.
+    Console(width=None if console.is_terminal else 200).print(table)
 
 
 def print_measured(metrics: Mapping[str, Any], folder: str) -> None:

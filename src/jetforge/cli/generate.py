@@ -38,6 +38,7 @@ def generate(
         )  # fmt: skip
     sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
     print(f"{out}: {' vs '.join(dataset.classes)}, {sizes}")
+    print("made with Pythia 8 (arXiv:2203.11601) and FastJet (arXiv:1111.6097): please cite them")
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
-import click
 import typer
 
-from jetforge import __version__
+from jetforge._version import __version__
 from jetforge.cli import evaluate, generate, info, predict, run, train
 from jetforge.errors import Interrupted, JetforgeError
+
+# Typer may carry its own copy of click: its base class of wrong usage is found through what Typer exports.
+_UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     name="jetforge",
@@ -44,12 +47,10 @@ def main() -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
         code = app(standalone_mode=False)
-    except click.ClickException as error:
+    except _UsageProblem as error:
         error.show()
         code = error.exit_code
-    except click.exceptions.Abort:
-        code = _fail("interrupted", 130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         code = _fail("interrupted; what was finished is kept: run the same command again to go on", 130)
     except JetforgeError as error:
         code = _fail(str(error), 130 if isinstance(error, Interrupted) else 1)

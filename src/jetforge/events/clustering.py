@@ -73,27 +73,28 @@ def _with_kinematics(jets: ak.Array, constituents: ak.Array) -> ak.Array:
 
 @cache
 def _fastjet() -> Any:
-    """Import fastjet; its banner goes to the log of the first use, not into a program's standard output."""
+    """Import fastjet, and let it print its banner where nobody's output is; `jetforge generate` says what to cite."""
     try:
         import fastjet
     except ImportError:
         raise JetforgeError("clustering whole events needs FastJet: pip install 'jetforge[generate]'") from None
-    with _stdout_to_stderr():
+    with _silent_stdout():
         one = ak.Array([[{"px": 1.0, "py": 0.0, "pz": 0.0, "E": 1.0}]])
         fastjet.ClusterSequence(one, fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0))
     return fastjet
 
 
 @contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Send what C code prints to standard output to standard error while the block runs."""
+def _silent_stdout() -> Iterator[None]:
+    """Drop what C code prints to standard output while the block runs."""
     sys.stdout.flush()
-    saved = os.dup(1)
+    saved, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
+        os.dup2(nowhere, 1)
         yield
     finally:
-        # C code buffers its output: flush it while it still goes to standard error.
+        # C code buffers its output: flush it while it still goes nowhere.
         ctypes.CDLL(None).fflush(None)
         os.dup2(saved, 1)
         os.close(saved)
+        os.close(nowhere)

@@ -102,7 +102,7 @@ def generate(
 def make_part(task: PartTask) -> MadePart:
     """Generate one part: its share of every preset, in an order drawn from its seed."""
     samples: list[Jets] = []
-    statistics: dict[str, dict[str, float]] = {}
+    statistics: dict[str, dict[str, int]] = {}
     timing: dict[str, float] = {}
     for share in task.argument["shares"]:
         preset = get_preset(share["preset"])
@@ -119,7 +119,7 @@ def make_part(task: PartTask) -> MadePart:
     return MadePart(data, len(jets), statistics, timing)
 
 
-def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[str, float], dict[str, float]]:
+def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[str, int], dict[str, float]]:
     """Generate jets of one preset in this process.
 
     Parameters
@@ -149,7 +149,7 @@ def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[
     start = time.perf_counter()
     generator = PythiaGenerator(preset.settings, seed)
     in_pythia = time.perf_counter() - start
-    counts = {"events": 0.0, "jets": 0.0, "particles": 0.0}
+    counts = {"events": 0, "jets": 0, "particles": 0}
     found: list[Jets] = []
     while counts["jets"] < num_jets:
         asked = _next_events(counts, num_jets)
@@ -162,9 +162,9 @@ def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[
         found.append(jets)
         counts["events"] += len(events)
         counts["jets"] += len(jets)
-        counts["particles"] += float(multiplicity(events).sum())
+        counts["particles"] += int(multiplicity(events).sum())
         if not counts["jets"] and counts["events"] >= _GIVE_UP_AFTER:
-            raise JetforgeError(f"preset {preset.name}: no jet selected in {counts['events']:.0f} events")
+            raise JetforgeError(f"preset {preset.name}: no jet selected in {counts['events']} events")
     kept = Jets.concatenate(found)[:num_jets]
     return kept, counts, {"pythia": in_pythia, "total": time.perf_counter() - start}
 
@@ -193,7 +193,7 @@ def select_jets(events: ak.Array, preset: Preset, generator: PythiaGenerator) ->
     return Jets(offsets, columns, fields)
 
 
-def _next_events(counts: Mapping[str, float], num_jets: int) -> int:
+def _next_events(counts: Mapping[str, int], num_jets: int) -> int:
     """Choose how many events to ask for: about as many as are still needed, from what was seen so far."""
     if not counts["jets"]:
         return _MAX_EVENTS if counts["events"] else _MIN_EVENTS

@@ -46,7 +46,7 @@ class MadePart:
 
     data: bytes
     jets: int
-    statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    statistics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     timing: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -224,8 +224,8 @@ def _intact(folder: Path, record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _add_up(parts: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
-    total: dict[str, dict[str, float]] = {}
+def _add_up(parts: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
     for part in parts:
         for group, counts in part.items():
             into = total.setdefault(group, {})

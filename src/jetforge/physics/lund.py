@@ -19,7 +19,7 @@ from jetforge.physics.flat import FlatJets, flatten
 
 FLOOR = 1e-6
 """Smallest Delta, kt (GeV) and m (GeV) of a declustering."""
-Z_FLOOR = 1e-9
+Z_FLOOR = 1e-20
 """Smallest z of a declustering; only a prong without transverse momentum is below."""
 
 _PI = 3.141592653589793
@@ -202,7 +202,7 @@ def lund_tree(constituents: ak.Array) -> ak.Array:
 
         Index 0 is the root, and a parent precedes its children. A jet of n constituents has n - 1
         declusterings, one without constituents has none. All numbers are finite: Delta, kt and m are at least
-        1e-6, z at least 1e-9.
+        1e-6, z at least 1e-20.
 
     Raises
     ------

@@ -10,8 +10,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from jetforge import __version__
+from jetforge._version import __version__
 from jetforge.errors import JetforgeError, TaggerError
+from jetforge.files import write_atomically
 from jetforge.representations import representation_from_dict, representation_to_dict
 from jetforge.taggers._registry import create_tagger
 from jetforge.taggers.base import Tagger
@@ -77,9 +78,8 @@ def save_tagger(tagger: Tagger, directory: str | os.PathLike[str]) -> Path:
     except (TypeError, ValueError) as error:
         raise TaggerError(f"cannot save {tagger.name}: its description is no JSON: {error}") from error
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / WEIGHTS_NAME, weights)
-    _write(folder / DESCRIPTION_NAME, text.encode())
+    write_atomically(folder / WEIGHTS_NAME, weights)
+    write_atomically(folder / DESCRIPTION_NAME, text.encode())
     return folder / DESCRIPTION_NAME
 
 
@@ -111,19 +111,6 @@ def load_tagger(path: str | os.PathLike[str]) -> Tagger:
     _check_weights(tagger, state, description_path, weights_path)
     tagger.load_state_dict(state)
     return tagger.eval()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it once it is whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:
