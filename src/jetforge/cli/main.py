@@ -15,6 +15,8 @@ from jetforge.errors import Interrupted, JetforgeError
 # Typer may carry its own copy of click: its base class of wrong usage is found through what Typer exports.
 _UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="jetforge",
     help="From proton collisions to a measured jet tagger.",
@@ -47,13 +49,16 @@ def main() -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            # Typer turns Ctrl-C into this code and says nothing.
+            raise KeyboardInterrupt
     except _UsageProblem as error:
         error.show()
         code = error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        code = _fail("interrupted; what was finished is kept: run the same command again to go on", 130)
+        code = _fail("interrupted; what was finished is kept: run the same command again to go on", _INTERRUPTED)
     except JetforgeError as error:
-        code = _fail(str(error), 130 if isinstance(error, Interrupted) else 1)
+        code = _fail(str(error), _INTERRUPTED if isinstance(error, Interrupted) else 1)
     except BrokenPipeError:
         # Whoever read our output has gone: nothing is left to be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

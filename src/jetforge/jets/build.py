@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -301,7 +302,10 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             raise JetforgeError(f"no Dask scheduler answers at {scheduler} ({error}); is it running?") from None
         with client:
             if not client.nthreads():
-                client.wait_for_workers(1, timeout=60)
+                try:
+                    client.wait_for_workers(1, timeout=60)
+                except TimeoutError:
+                    raise JetforgeError(f"the Dask scheduler at {scheduler} has no workers; start some") from None
             yield client
         return
     with (
@@ -317,7 +321,19 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
             silence_logs=50,
         )
         with cluster, Client(cluster) as client:
+            client.register_plugin(_leave_interrupts_to_the_client())
             yield client
+
+
+def _leave_interrupts_to_the_client() -> Any:
+    """Return a plugin by which workers ignore Ctrl-C: the process that started them answers it, and ends them."""
+    from distributed import WorkerPlugin
+
+    class LeaveInterrupts(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return LeaveInterrupts()
 
 
 @contextlib.contextmanager
