@@ -1,7 +1,9 @@
 """What every test shares: a deterministic hypothesis profile, the reference data, and generated jets."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # The batches of the tests are too small for more than one thread; commands that the tests start do the same.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -46,3 +48,46 @@ def toptag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = (0.75, 0.125, 0.125)
     jetforge.generate(["toptag-top", "toptag-qcd"], 320, out, seed=11, split=split, part_jets=40, workers=2)
     return out
+
+
+@pytest.fixture(scope="session")
+def small_dataset() -> Callable[..., Any]:
+    """Return a function that writes a dataset of a few jets of four constituents, without a generator.
+
+    It takes the directory, the classes, the labels that each split holds, the splits, and how many jets a label.
+    """
+    import numpy as np
+
+    from jetforge.jets import Jets
+    from jetforge.jets.build import MadePart, PartTask, build_dataset
+    from jetforge.jets.storage import encode_part
+
+    def make_part(task: PartTask) -> MadePart:
+        labels = np.array(task.argument["labels"])
+        random = np.random.default_rng(task.index)
+        momenta = random.normal(size=(3, 4 * len(labels))) + 5.0 * np.repeat(labels, 4)
+        columns = dict(zip(("px", "py", "pz"), momenta, strict=True)) | {"energy": np.sqrt((momenta**2).sum(0)) + 0.1}
+        fields = {"label": labels, "weight": 1.0 + labels}
+        jets = Jets(np.arange(0, 4 * len(labels) + 1, 4), columns, fields)
+        return MadePart(encode_part(jets), len(jets))
+
+    def make(
+        out: Path,
+        classes: tuple[str, ...] = ("qcd", "top"),
+        labels: tuple[int, ...] = (0, 1),
+        splits: tuple[str, ...] = ("train", "val", "test"),
+        each: int = 2,
+    ) -> Any:
+        tasks = [PartTask(split, 0, each * len(labels), {"labels": list(labels) * each}) for split in splits]
+        return build_dataset(
+            out,
+            tasks,
+            make_part,
+            plan={},
+            classes=classes,
+            constituent_fields=("px", "py", "pz", "mass"),
+            jet_fields=("label", "weight"),
+            workers=0,
+        )
+
+    return make

@@ -10,9 +10,6 @@ import torch
 
 import jetforge
 from jetforge.errors import DataError, Interrupted, RecipeError, TaggerError
-from jetforge.jets import Jets
-from jetforge.jets.build import MadePart, PartTask, build_dataset
-from jetforge.jets.storage import encode_part
 from jetforge.learning import callbacks
 from jetforge.learning.recipe import make_recipe
 
@@ -145,23 +142,6 @@ def test_a_damaged_checkpoint_is_named(toptag, tmp_path, monkeypatch):
         jetforge.fit(recipe(toptag, out))
 
 
-def small_dataset(out, classes=("qcd", "top"), labels=(0, 1), splits=("train", "val")):
-    tasks = [PartTask(split, 0, 2 * len(labels), {"labels": list(labels)}) for split in splits]
-    return build_dataset(
-        out, tasks, _small_part, plan={}, classes=classes, constituent_fields=("px", "py", "pz", "mass"),
-        jet_fields=("label",), workers=0,
-    )  # fmt: skip
-
-
-def _small_part(task):
-    labels = np.repeat(task.argument["labels"], 2)
-    random = np.random.default_rng(1)
-    momenta = random.normal(size=(3, 4 * len(labels)))
-    columns = dict(zip(("px", "py", "pz"), momenta, strict=True)) | {"energy": np.sqrt((momenta**2).sum(0)) + 0.1}
-    jets = Jets(np.arange(0, 4 * len(labels) + 1, 4), columns, {"label": labels})
-    return MadePart(encode_part(jets), len(jets))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -171,14 +151,14 @@ def _small_part(task):
         ({"splits": ()}, "no jets in the split 'train'"),
     ],
 )
-def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, changes, message):
+def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, small_dataset, changes, message):
     small_dataset(tmp_path / "data", **changes)
     with pytest.raises(DataError, match=message):
         jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_tagger_is_refused_before_anything_is_written(tmp_path):
+def test_an_unknown_tagger_is_refused_before_anything_is_written(tmp_path, small_dataset):
     small_dataset(tmp_path / "data")
     wanted = make_recipe({"data": str(tmp_path / "data"), "out": str(tmp_path / "run"), "tagger": "lundnet6"})
     with pytest.raises(TaggerError, match="lundnet5"):
@@ -186,7 +166,7 @@ def test_an_unknown_tagger_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_three_classes_can_be_learnt(tmp_path):
+def test_three_classes_can_be_learnt(tmp_path, small_dataset):
     small_dataset(tmp_path / "data", classes=("qcd", "w", "top"), labels=(0, 1, 2))
     tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1))
     scores = tagger.predict(jetforge.open(tmp_path / "data").read("val"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from jetforge.errors import JetforgeError
 from jetforge.evaluation.scoring import load_for_scoring, score_dataset
+from jetforge.files import whole_file
 from jetforge.jets import open_dataset
 
 
@@ -53,20 +52,11 @@ def predict(
 
     tagger = load_for_scoring(run, device)
     dataset = open_dataset(data)
-    path = Path(out)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     names = np.array(tagger.classes)
     scores_schema = [(f"score_{name}", pa.float64()) for name in tagger.classes]
     schema = pa.schema([*scores_schema, ("label", pa.int64()), ("class", pa.string())])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for jets, scores in score_dataset(tagger, dataset, split, on_progress=on_progress):
-                columns = [*scores.T, jets.label, names[jets.label]]
-                writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
-        temporary.replace(path)
-    except OSError as error:
-        raise JetforgeError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(Path(out)) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for jets, scores in score_dataset(tagger, dataset, split, on_progress=on_progress):
+            columns = [*scores.T, jets.label, names[jets.label]]
+            writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
     return dataset.num_jets(split)

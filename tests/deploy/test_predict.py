@@ -1,0 +1,37 @@
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from jetforge.deploy.predict import predict
+from jetforge.errors import JetforgeError
+from jetforge.taggers import create_tagger, save_tagger
+
+
+@pytest.fixture
+def run(tmp_path, small_dataset):
+    dataset = small_dataset(tmp_path / "data", each=10)
+    tagger = create_tagger("lundnet2")
+    tagger.representation.fit([dataset.read("train")])
+    tagger.classes = dataset.classes
+    save_tagger(tagger, tmp_path / "run")
+    return tagger, dataset
+
+
+def test_scores_come_in_the_order_of_the_jets(run, tmp_path):
+    tagger, dataset = run
+    assert predict(tmp_path / "run", dataset.path, tmp_path / "scores.parquet") == 20
+    table = pq.read_table(tmp_path / "scores.parquet")
+    jets = dataset.read("test")
+    np.testing.assert_allclose(table["score_top"].to_numpy(), tagger.predict(jets)[:, 1], rtol=1e-12)
+    assert table["label"].to_pylist() == jets.label.tolist()
+    assert table["class"].to_pylist() == [dataset.classes[label] for label in jets.label]
+
+
+def test_a_place_that_cannot_be_written_is_named_and_left_clean(run, tmp_path):
+    _, dataset = run
+    (tmp_path / "scores").mkdir()
+    with pytest.raises(JetforgeError, match=f"cannot write {tmp_path}/scores: "):
+        predict(tmp_path / "run", dataset.path, tmp_path / "scores")
+    with pytest.raises(JetforgeError, match="cannot write"):
+        predict(tmp_path / "run", dataset.path, tmp_path / "run" / "tagger.json" / "scores")
+    assert not list(tmp_path.glob(".*.tmp"))

@@ -1,0 +1,23 @@
+import pytest
+
+from jetforge.errors import JetforgeError
+from jetforge.files import write_atomically
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(JetforgeError, match=r"^cannot write .*file/below: ") as caught:
+        write_atomically(tmp_path / "file" / "below", b"data")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(JetforgeError, match="cannot write"):
+        write_atomically(tmp_path / "folder", b"data")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
