@@ -56,7 +56,7 @@ class TrainingSection(_Section):
     epochs: Annotated[int, Field(gt=0)] = 15
     batch_size: Annotated[int, Field(gt=0)] = 256
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
