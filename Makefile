@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt
+INSTALL := $(PIP) install --quiet --constraint constraints.txt --only-binary pythia8mc
 
 .PHONY: demo test lint docs docs-serve clean help
 
@@ -42,7 +42,7 @@ lint: $(VENV)/installed-dev
 	@$(BIN)/mypy
 
 docs: $(VENV)/installed-docs
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 docs-serve: $(VENV)/installed-docs

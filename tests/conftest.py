@@ -59,8 +59,9 @@ def small_dataset() -> Callable[..., Any]:
     import numpy as np
 
     from jetforge.jets import Jets
-    from jetforge.jets.build import MadePart, PartTask, build_dataset
+    from jetforge.jets.build import build_dataset
     from jetforge.jets.storage import encode_part
+    from jetforge.jets.tasks import MadePart, PartTask
 
     def make_part(task: PartTask) -> MadePart:
         labels = np.array(task.argument["labels"])

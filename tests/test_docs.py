@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from jetforge.learning.recipe import Recipe, TrainingSection
+from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe
 from jetforge.physics.lund import FLOOR, Z_FLOOR
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,6 +115,15 @@ def test_internal_links_lead_somewhere(page):
         assert there.is_file(), f"{target} does not exist"
         if anchor:
             assert anchor in headings(there), f"{target}: no such heading"
+
+
+def test_pages_state_the_numbers_of_jets_of_the_recipes():
+    text = (ROOT / "README.md").read_text() + (DOCS / "benchmarks.md").read_text()
+    for name in ("demo", "toptag-lundnet5", "lundnet-top-500"):
+        wanted = load_recipe(ROOT / "recipes" / f"{name}.yaml").generate
+        assert wanted is not None
+        number = wanted.jets if name == "demo" else round(wanted.jets * wanted.split[0])
+        assert f"{number:,}" in text, f"recipes/{name}.yaml has {number:,} jets"
 
 
 def test_every_page_is_in_the_navigation():

@@ -17,9 +17,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     JetforgeError
-        If the disk is full or the place cannot be written.
+        If the path is a directory, the disk is full, or the place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if not path.name or path.is_dir():
+        raise JetforgeError(f"cannot write {path}: it is a directory; name a file")
+    # Processes of several machines may share the folder.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -15,8 +15,8 @@ def test_jets_are_those_that_the_preset_asks_for():
     preset = get_preset("toptag-top")
     jets, counts, seconds = generate_jets(preset, 40, seed=3)
     assert len(jets) == 40
-    assert counts["jets"] >= 40
-    assert counts["events"] >= counts["jets"] / 2
+    assert counts["selected"] >= 40
+    assert counts["events"] >= counts["selected"] / 2
     assert 0 < seconds["pythia"] < seconds["total"]
     assert jets["pt"].min() > 550
     assert jets["pt"].max() < 650
@@ -89,6 +89,8 @@ def test_parts_and_seeds_differ(tmp_path):
         ({"split": (0.5, 0.5)}, "three shares"),
         ({"split": (0.5, 0.4, 0.2)}, "add up to 1"),
         ({"part_jets": 1}, "at least one jet of each preset"),
+        ({"split": (float("nan"),) * 3}, "add up to 1"),
+        ({"workers": -3}, "from 0, not -3"),
     ],
 )
 def test_wrong_numbers_are_refused_before_anything_is_made(tmp_path, changes, message):
@@ -96,3 +98,28 @@ def test_wrong_numbers_are_refused_before_anything_is_made(tmp_path, changes, me
     with pytest.raises(RecipeError, match=message):
         jetforge.generate(**settings)
     assert not (tmp_path / "data").exists()
+
+
+def test_splits_never_share_events_in_any_dataset():
+    """Whatever the sizes and the presets: a part of one split and one of another never have the same seed."""
+    from jetforge.events.generate import _tasks
+
+    seeds = {}
+    for presets in (["toptag-qcd"], ["toptag-top", "toptag-qcd"], ["lundnet-top-500", "lundnet-qcd-500"]):
+        rows = [get_preset(name) for name in presets]
+        for num_jets, part_jets in ((20_000, 2000), (400_000, 2000), (6000, 100)):
+            for task in _tasks(rows, ["qcd", "top"], num_jets, 1, (0.8, 0.1, 0.1), part_jets):
+                for share in task.argument["shares"]:
+                    seeds.setdefault((share["preset"], share["pythia_seed"]), set()).add(task.split)
+    assert all(len(splits) == 1 for splits in seeds.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "published"), [("qcd", 223.80), ("w", 159.71), ("top", 228.19)])
+def test_multiplicities_are_those_of_the_published_samples(preset, published):
+    """Mean number of stable particles an event, from the histogram headers of github.com/JetsGame/data."""
+    from jetforge.events.pythia import PythiaGenerator, multiplicity
+
+    generator = PythiaGenerator(get_preset(f"lundnet-{preset}-500:no-mpi").settings, seed=8)
+    counts = np.concatenate([multiplicity(generator.next_batch(500)) for _ in range(8)])
+    assert counts.mean() == pytest.approx(published, rel=0.02)

@@ -5,6 +5,7 @@ import pytest
 
 import jetforge
 from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.tasks import MadePart
 
 from .test_dataset import SIZES, build, make_part
 
@@ -119,3 +120,43 @@ def test_progress_counts_jets_and_statistics_add_up(tmp_path):
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path):
     with pytest.raises(JetforgeError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         build(tmp_path / "data", scheduler="tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("loss", ["remove", "truncate"])
+def test_lost_parts_of_a_finished_dataset_are_made_again(tmp_path, loss):
+    build(tmp_path / "data")
+    before = contents(tmp_path / "data")
+    part = tmp_path / "data/train/part-00001.parquet"
+    part.unlink() if loss == "remove" else part.write_bytes(b"short")
+    make, made = stop_after(99)
+    build(tmp_path / "data", make)
+    assert made == ["train/part-00001.parquet"]
+    assert contents(tmp_path / "data") == before
+
+
+def test_a_lost_part_that_comes_out_otherwise_is_refused(tmp_path):
+    build(tmp_path / "data")
+    (tmp_path / "data/train/part-00001.parquet").unlink()
+
+    def make(task):
+        made = make_part(task)
+        return MadePart(made.data + b" ", made.jets)
+
+    with pytest.raises(DataError, match="is lost, and cannot be made again as it was"):
+        build(tmp_path / "data", make)
+
+
+def test_newer_programs_do_not_make_a_finished_dataset_another_one(tmp_path):
+    build(tmp_path / "data", plan={"seed": 1, "versions": {"pythia8mc": "8.316"}})
+    build(tmp_path / "data", plan={"seed": 1, "versions": {"pythia8mc": "8.317"}})
+    with pytest.raises(DataError, match="other settings"):
+        build(tmp_path / "data", plan={"seed": 2, "versions": {"pythia8mc": "8.316"}})
+
+
+def test_leftovers_of_a_kill_just_before_the_end_are_removed(tmp_path):
+    build(tmp_path / "data")
+    before = contents(tmp_path / "data")
+    (tmp_path / "data/build.json").write_text("{}")
+    (tmp_path / "data/build.jsonl").write_text("")
+    build(tmp_path / "data")
+    assert contents(tmp_path / "data") == before

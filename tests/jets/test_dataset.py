@@ -7,8 +7,9 @@ import pytest
 import jetforge
 from jetforge.errors import DataError
 from jetforge.jets import Jets
-from jetforge.jets.build import MadePart, PartTask, build_dataset
+from jetforge.jets.build import build_dataset
 from jetforge.jets.storage import encode_part, sha256
+from jetforge.jets.tasks import MadePart, PartTask
 
 from .test_jets import make_jets
 

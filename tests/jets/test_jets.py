@@ -83,6 +83,13 @@ def test_bad_constituents_are_refused_with_their_place(change, message):
         Jets.from_constituents(array)
 
 
+def test_missing_values_are_refused_with_their_place():
+    array = ak.Array([[{"px": 3.0, "py": 0.0, "pz": 4.0, "mass": 0.0, "pid": 11}],
+                      [{"px": 3.0, "py": 0.0, "pz": 4.0, "mass": 0.0, "pid": None}]])  # fmt: skip
+    with pytest.raises(DataError, match="jet 1, constituent 0: pid is missing"):
+        Jets.from_constituents(array)
+
+
 def test_what_does_not_fit_together_is_refused():
     jets = make_jets([2, 1])
     with pytest.raises(DataError, match="energy missing"):

@@ -41,11 +41,18 @@ def test_masses_survive_four_float32_components():
 
 
 def test_spacelike_constituents_keep_their_sign():
-    columns = {"px": [3.0], "py": [0.0], "pz": [4.0], "energy": [4.9]}
+    columns = {"px": [3.0], "py": [0.0], "pz": [4.0], "energy": [4.97]}
     jets = Jets(np.array([0, 1]), {name: np.array(c) for name, c in columns.items()})
     back = decode_part(encode_part(jets), "part")
-    assert back.columns["mass"][0] == pytest.approx(-np.sqrt(25 - 4.9**2))
-    assert back.flat.energy[0] == pytest.approx(4.9)
+    assert back.columns["mass"][0] == pytest.approx(-np.sqrt(25 - 4.97**2))
+    assert back.flat.energy[0] == pytest.approx(4.97)
+
+
+def test_equal_names_of_columns_and_fields_do_not_overwrite_one_another():
+    jets = make_jets([2, 1])
+    both = Jets(jets.offsets, {**jets.columns, "weight": np.ones(3)}, {"weight": np.ones(2)})
+    with pytest.raises(DataError, match="'weight' is both a jet field and a constituent column"):
+        encode_part(both)
 
 
 def test_only_the_wanted_columns_are_read():

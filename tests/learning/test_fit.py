@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 import jetforge
-from jetforge.errors import DataError, Interrupted, RecipeError, TaggerError
+from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, TaggerError
 from jetforge.learning import callbacks
+from jetforge.learning.fit import Hardware
 from jetforge.learning.recipe import make_recipe
 
 SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
@@ -58,7 +60,7 @@ def test_a_finished_run_is_not_trained_again(finished, toptag):
 
 
 def test_another_recipe_is_refused_and_named(finished, toptag):
-    with pytest.raises(RecipeError, match=r"another recipe \(other training.batch_size\)"):
+    with pytest.raises(RecipeError, match=r"another recipe \(training.batch_size: 40 there, 41 asked for\)"):
         jetforge.fit(recipe(toptag, finished, batch_size=41))
 
 
@@ -124,8 +126,9 @@ def test_early_stopping_ends_a_training_that_gets_no_better(toptag, tmp_path):
     assert len(rows) < 9
 
 
-def test_a_damaged_checkpoint_is_named(toptag, tmp_path, monkeypatch):
-    out = tmp_path / "run"
+@pytest.fixture
+def stopped(toptag, tmp_path, monkeypatch):
+    """Return the directory of a run that was stopped after its first epoch."""
     original = callbacks.EpochRecorder.on_train_epoch_end
 
     def stop(self, trainer, module):
@@ -134,12 +137,89 @@ def test_a_damaged_checkpoint_is_named(toptag, tmp_path, monkeypatch):
 
     monkeypatch.setattr(callbacks.EpochRecorder, "on_train_epoch_end", stop)
     with pytest.raises(Interrupted):
-        jetforge.fit(recipe(toptag, out))
+        jetforge.fit(recipe(toptag, tmp_path / "run"))
     monkeypatch.undo()
-    checkpoint = out / "checkpoints/last.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"abc"])
+def test_a_damaged_checkpoint_is_named(toptag, stopped, content):
+    checkpoint = stopped / "checkpoints/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000] if content is None else content)
     with pytest.raises(DataError, match=r"last\.ckpt: the checkpoint is damaged"):
-        jetforge.fit(recipe(toptag, out))
+        jetforge.fit(recipe(toptag, stopped))
+
+
+def test_a_run_is_bound_to_its_jets(stopped, tmp_path, small_dataset):
+    """Other jets in the same place are noticed, in an unfinished run and in a finished one."""
+    data = tmp_path / "data"
+    small_dataset(data, each=40)
+    wanted = recipe(data, tmp_path / "other")
+    jetforge.fit(wanted)
+    shutil.rmtree(data)
+    small_dataset(data, each=60)
+    with pytest.raises(DataError, match=f"not the jets that {tmp_path}/other was trained on.*--overwrite"):
+        jetforge.fit(wanted)
+    (stopped / "recipe.yaml").write_text(recipe(data, stopped).to_yaml())
+    with pytest.raises(DataError, match=f"not the jets that {stopped} was trained on"):
+        jetforge.fit(recipe(data, stopped))
+
+
+def test_overwriting_leaves_nothing_of_the_run_before(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    out = tmp_path / "run"
+    jetforge.fit(recipe(tmp_path / "data", out))
+    jetforge.evaluate(out, tmp_path / "data")
+    jetforge.fit(recipe(tmp_path / "data", out, epochs=1), overwrite=True)
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 1
+    assert not (out / "metrics.json").exists()
+    assert not (out / "report.html").exists()
+
+
+def test_a_training_that_stopped_early_stays_stopped(tmp_path, small_dataset, monkeypatch):
+    small_dataset(tmp_path / "data", each=40)
+    settings = {"epochs": 9, "learning_rate": 1e-12, "weight_decay": 0, "early_stopping": 1}
+    jetforge.fit(recipe(tmp_path / "data", tmp_path / "whole", **settings))
+    epochs = len((tmp_path / "whole/metrics.jsonl").read_text().splitlines())
+    original = callbacks.EpochRecorder.on_train_epoch_end
+
+    def stop(self, trainer, module):
+        original(self, trainer, module)
+        if trainer.should_stop:
+            raise Interrupted("just then")
+
+    monkeypatch.setattr(callbacks.EpochRecorder, "on_train_epoch_end", stop)
+    with pytest.raises(Interrupted):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", **settings))
+    monkeypatch.undo()
+    jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", **settings))
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == epochs
+    assert (tmp_path / "run/tagger.json").is_file()
+
+
+def test_a_training_that_diverges_says_so(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    with pytest.raises(JetforgeError, match=r"not finite after epoch 0: lower training\.learning_rate"):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", learning_rate=1e30, gradient_clip=None))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_every_precision_trains(tmp_path, small_dataset, precision):
+    small_dataset(tmp_path / "data", each=20)
+    tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1, precision=precision))
+    assert next(tagger.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"accelerator": "quantum"}, {"devices": "0"}, {"devices": "many"}, {"strategy": "nonsense"}, {"num_nodes": 0}],
+)
+def test_hardware_that_is_not_there_is_named_before_anything_is_written(tmp_path, small_dataset, flags):
+    small_dataset(tmp_path / "data", each=20)
+    with pytest.raises(RecipeError, match="try --accelerator cpu") as caught:
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"), hardware=Hardware(**flags))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

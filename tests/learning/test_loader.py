@@ -59,17 +59,9 @@ def test_a_loader_goes_on_where_its_state_says(dataset, representation, cache_je
 
 @pytest.mark.parametrize("cache_jets", [0, 1000])
 def test_processes_share_the_batches(dataset, representation, cache_jets):
-    def of(rank, world_size, **settings):
-        return BatchLoader(
-            dataset,
-            "train",
-            representation,
-            40,
-            rank=rank,
-            world_size=world_size,
-            cache_jets=cache_jets,
-            **settings,
-        )
+    def of(rank, processes, **settings):
+        shard = lambda: (rank, processes)  # noqa: E731
+        return BatchLoader(dataset, "train", representation, 40, shard=shard, cache_jets=cache_jets, **settings)
 
     whole = fingerprints(of(0, 1))
     first, second = fingerprints(of(0, 2)), fingerprints(of(1, 2))

@@ -60,6 +60,13 @@ def test_the_published_training_is_the_published_one():
         ("training:", "trainin:", ":5: trainin: no such field; did you mean 'training'?"),
         ("epochs: 3", "optimizer: sgd", ":6: training.optimizer: .*not 'sgd'"),
         ("epochs: 3", "epochs: [3", ":7: not valid YAML"),
+        ("epochs: 3", "epochs: 3\n  epochs: 30", ":7: epochs: given twice, first in line 6"),
+        (
+            "  name: lundnet5",
+            "  name: lundnet5\n  arguments: {num_classes: 3}",
+            ":5: tagger.arguments: .*'num_classes'",
+        ),
+        ("learning_rate: 1.0e-3", "learning_rate: .inf", ":7: training.learning_rate: .*not inf"),
     ],
 )
 def test_mistakes_are_named_with_line_and_field(tmp_path, old, new, message):

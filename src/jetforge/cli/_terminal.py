@@ -30,18 +30,26 @@ def jets_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]} jets/s"),
         TextColumn("{task.fields[left]} left"), TimeElapsedColumn(),
     )  # fmt: skip
-    with Bar(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(description, total=None, rate="-", left="-")
-        start = time.monotonic()
-        first: list[int] = []
+    bar = Bar(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = bar.add_task(description, total=None, rate="-", left="-")
+    began: list[tuple[float, int]] = []
 
-        def update(done: int, total: int) -> None:
-            first.append(done) if not first else None
-            rate = (done - first[0]) / max(time.monotonic() - start, 1e-9)
-            left = _clock((total - done) / rate) if rate > 0 else "-"
-            bar.update(task, completed=done, total=total, rate=f"{rate:.0f}" if rate else "-", left=left)
+    def update(done: int, total: int) -> None:
+        if not began:
+            # The bar appears with the first jets and goes with the last: what follows has the terminal to itself.
+            began.append((time.monotonic(), done))
+            bar.start()
+        start, first = began[0]
+        rate = (done - first) / max(time.monotonic() - start, 1e-9)
+        left = _clock((total - done) / rate) if rate > 0 else "-"
+        bar.update(task, completed=done, total=total, rate=f"{rate:.0f}" if rate else "-", left=left)
+        if done >= total:
+            bar.stop()
 
+    try:
         yield update
+    finally:
+        bar.stop()
 
 
 @contextmanager

@@ -24,7 +24,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     split: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.8,0.1,0.1",
     part_jets: Annotated[int, typer.Option(help="Jets in a part: what is kept when a generation is stopped.")] = 2000,
-    workers: Annotated[int | None, typer.Option(help="Processes here; by default one a core; 0 for none.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes here; by default one a core; 0 for none.")
+    ] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")] = None,
 ) -> None:
     """Generate jets with Pythia and FastJet; run again after a stop to go on."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jetforge.cli._terminal import print_table
+from jetforge.errors import JetforgeError
 
 EPILOG = "Examples: jetforge info presets; jetforge info taggers; jetforge info data/toptag --verify"
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
 def info(
     what: Annotated[str, typer.Argument(help="presets, taggers, or the directory of a dataset or of a run.")],
     verify: Annotated[bool, typer.Option("--verify", help="Read every part and check its checksum.")] = False,
+    provenance: Annotated[bool, typer.Option("--provenance", help="Print all that is known of its making.")] = False,
 ) -> None:
     """Tell what presets and taggers there are, or what a dataset or a run holds."""
     if what == "presets":
@@ -29,8 +31,10 @@ def info(
         _taggers()
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
+    elif (Path(what) / "recipe.yaml").is_file():
+        raise JetforgeError(f"{what}: the training is unfinished; run the command that made it again to go on")
     else:
-        _dataset(Path(what), verify)
+        _dataset(Path(what), verify, provenance)
 
 
 def _presets() -> None:
@@ -65,7 +69,7 @@ def _taggers() -> None:
     print_table(rows)
 
 
-def _dataset(path: Path, verify: bool) -> None:
+def _dataset(path: Path, verify: bool, provenance: bool) -> None:
     from jetforge.jets import open_dataset
 
     dataset = open_dataset(path)
@@ -78,7 +82,13 @@ def _dataset(path: Path, verify: bool) -> None:
     ]
     print_table(rows, f"{path}: {' vs '.join(dataset.classes)}" + (", every part is whole" if verify else ""))
     print(f"constituents  {', '.join(manifest.constituent_fields)}\njets          {', '.join(manifest.jet_fields)}")
-    print(json.dumps(manifest.provenance, indent=1))
+    if provenance:
+        print(json.dumps(manifest.provenance, indent=1))
+    else:
+        plan = manifest.provenance.get("plan", {})
+        made = {"presets": [p["name"] for p in plan.get("presets", [])], "seed": plan.get("seed"),
+                **(plan.get("versions") or {})}  # fmt: skip
+        print("made with     " + ", ".join(f"{name} {value}" for name, value in made.items()))
 
 
 def _run(path: Path) -> None:

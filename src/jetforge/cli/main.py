@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -46,7 +47,8 @@ def _root(
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
     # One line is the rule: the libraries' own chatter stays out unless asked for.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if os.environ.setdefault("PYTHONWARNINGS", "ignore") == "ignore":
+        warnings.simplefilter("ignore")
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
@@ -63,6 +65,8 @@ def main() -> None:
         # Whoever read our output has gone: nothing is left to be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        code = _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
     sys.exit(code or 0)
 
 

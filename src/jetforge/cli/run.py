@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jetforge.cli._terminal import command_line, generation_bar, print_measured
+from jetforge.cli._terminal import command_line, generation_bar, jets_bar, print_measured
 
 EPILOG = "Example: jetforge run recipes/demo.yaml"
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     recipe: Annotated[Path, typer.Argument(help="A YAML file.")],
-    workers: Annotated[int | None, typer.Option(help="Processes that generate; by default one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that generate; by default one a core.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, ...")] = "auto",
     devices: Annotated[str, typer.Option(help="Lightning's: how many, or auto.")] = "auto",
@@ -38,7 +38,7 @@ def run(
         "train": f"training   {loaded.tagger.name} into {loaded.out}",
         "evaluate": f"measuring  on the {loaded.evaluation.split} jets",
     }
-    with generation_bar() as on_generated:
+    with generation_bar() as on_generated, jets_bar("scoring") as on_scored:
         outcome = run_recipe(
             loaded,
             workers=workers,
@@ -48,5 +48,6 @@ def run(
             command=command_line(),
             on_stage=lambda stage: print(steps[stage], flush=True),
             on_generated=on_generated,
+            on_scored=on_scored,
         )
     print_measured(outcome.metrics, str(outcome.run))

@@ -24,7 +24,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Jets a batch, in each process.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="cosine, steps or constant.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed or 64-true.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
     early_stopping: Annotated[int | None, typer.Option(help="Epochs to wait for a better one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order and dropout.")] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, ...")] = "auto",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
+from jetforge.evaluation.intervals import check_method
 from jetforge.evaluation.lund_plots import LundDensity, lund_density, plot_lund_planes, plot_lund_ratio
 from jetforge.evaluation.metrics import discriminant, evaluate_classes
 from jetforge.evaluation.plots import plot_learning_curve, plot_rejection_by_bin, plot_roc, plot_scores
@@ -23,7 +24,9 @@ from jetforge.evaluation.scoring import load_for_scoring, score_dataset
 from jetforge.evaluation.tables import bin_table
 from jetforge.files import write_atomically
 from jetforge.jets import Dataset, Jets, open_dataset
+from jetforge.learning.run import read_metrics
 from jetforge.physics.lund import lund_arrays
+from jetforge.representations import representation_to_dict
 from jetforge.taggers import Tagger
 
 _PT_BINS = 5
@@ -88,6 +91,7 @@ def evaluate(
     TaggerError
         If there is no whole tagger.
     """
+    check_method(interval)
     tagger = load_for_scoring(run, device)
     dataset = open_dataset(data)
     scored = _score(tagger, dataset, split, on_progress)
@@ -171,7 +175,7 @@ def _figures(
                 label, score, scored.pt[chosen], edges, _PT_EFFICIENCY, weight, interval=interval
             )
     figures["ROC"].append(plot_roc(curves))
-    rows = _metrics_rows(run)
+    rows = read_metrics(run.parent if run.suffix == ".json" else run)
     if rows:
         figures["Learning curve"] = [plot_learning_curve(rows)]
     for name, bins in by_pt.items():
@@ -186,19 +190,12 @@ def _figures(
     return figures, tables
 
 
-def _metrics_rows(run: Path) -> list[dict[str, Any]]:
-    path = (run.parent if run.suffix == ".json" else run) / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-
-
 def _provenance(tagger: Tagger, dataset: Dataset, split: str) -> dict[str, Any]:
     return {
         "tagger": {
             "name": tagger.name,
             "parameters": tagger.num_parameters(),
-            "representation": {"name": tagger.representation.name, **tagger.representation.to_dict()},
+            "representation": representation_to_dict(tagger.representation),
         },
         "measured on": {
             "dataset": str(dataset.path),

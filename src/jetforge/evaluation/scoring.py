@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def load_for_scoring(path: str | Path, device: str = "auto") -> Tagger:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise JetforgeError(f"device '{device}': there are cpu, cuda, cuda:N and auto")
     try:
         return load_tagger(path).to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:

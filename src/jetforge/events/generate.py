@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from jetforge.errors import DataError, JetforgeError, RecipeError
+from jetforge.errors import JetforgeError, RecipeError
 from jetforge.events.clustering import cluster_events
 from jetforge.events.presets import CLASS_ORDER, Preset, get_preset
 from jetforge.events.pythia import MAX_SEED, PythiaGenerator, final_particles, multiplicity
 from jetforge.events.truth import contains_top, top_decays
-from jetforge.jets.build import MadePart, PartTask, Progress, build_dataset
+from jetforge.jets.build import Progress, build_dataset
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.storage import encode_part
+from jetforge.jets.tasks import MadePart, PartTask
 
 DEFAULT_SPLIT = (0.8, 0.1, 0.1)
 DEFAULT_PART_JETS = 2000
@@ -28,7 +31,7 @@ CONSTITUENT_FIELDS = ("px", "py", "pz", "mass", "pid", "charge")
 # Events asked of Pythia at a time: bounds the memory that their records take.
 _MIN_EVENTS, _MAX_EVENTS = 50, 500
 _GIVE_UP_AFTER = 200_000
-# Steps between the seeds of parts; coprime to MAX_SEED, so the seeds of one dataset never meet.
+# Steps between the seeds of parts; coprime to MAX_SEED, so the seeds of one preset never meet.
 _SEED_STRIDE = 694_847_539
 
 
@@ -76,6 +79,8 @@ def generate(
     """
     rows = [get_preset(name) for name in presets]
     _check_arguments(rows, num_jets, seed, split, part_jets)
+    if workers is not None and workers < 0:
+        raise RecipeError(f"workers is a number of processes from 0, not {workers}")
     classes = [c for c in CLASS_ORDER if c in {row.jet_class for row in rows}]
     plan = {
         "presets": [row.to_dict() for row in rows],
@@ -137,7 +142,8 @@ def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[
         With constituent columns ``px, py, pz, energy, mass`` (GeV), ``pid``, ``charge`` (e), hardest first, and jet
         fields ``pt, mass`` (GeV), ``y, eta, phi``.
     counts : dict
-        ``events`` generated, ``jets`` kept, ``particles`` (stable ones in all events together).
+        ``events`` generated, ``particles`` (stable ones in all of them), ``selected`` jets, of which the last few may
+        be more than were asked for.
     seconds : dict
         ``pythia`` (initialisation and ``nextBatch``) and ``total``.
 
@@ -149,9 +155,9 @@ def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[
     start = time.perf_counter()
     generator = PythiaGenerator(preset.settings, seed)
     in_pythia = time.perf_counter() - start
-    counts = {"events": 0, "jets": 0, "particles": 0}
+    counts = {"events": 0, "particles": 0, "selected": 0}
     found: list[Jets] = []
-    while counts["jets"] < num_jets:
+    while counts["selected"] < num_jets:
         asked = _next_events(counts, num_jets)
         before = time.perf_counter()
         events = generator.next_batch(asked)
@@ -161,9 +167,9 @@ def generate_jets(preset: Preset, num_jets: int, seed: int) -> tuple[Jets, dict[
         jets = select_jets(events, preset, generator)
         found.append(jets)
         counts["events"] += len(events)
-        counts["jets"] += len(jets)
+        counts["selected"] += len(jets)
         counts["particles"] += int(multiplicity(events).sum())
-        if not counts["jets"] and counts["events"] >= _GIVE_UP_AFTER:
+        if not counts["selected"] and counts["events"] >= _GIVE_UP_AFTER:
             raise JetforgeError(f"preset {preset.name}: no jet selected in {counts['events']} events")
     kept = Jets.concatenate(found)[:num_jets]
     return kept, counts, {"pythia": in_pythia, "total": time.perf_counter() - start}
@@ -195,9 +201,9 @@ def select_jets(events: ak.Array, preset: Preset, generator: PythiaGenerator) ->
 
 def _next_events(counts: Mapping[str, int], num_jets: int) -> int:
     """Choose how many events to ask for: about as many as are still needed, from what was seen so far."""
-    if not counts["jets"]:
+    if not counts["selected"]:
         return _MAX_EVENTS if counts["events"] else _MIN_EVENTS
-    needed = (num_jets - counts["jets"]) * counts["events"] / counts["jets"]
+    needed = (num_jets - counts["selected"]) * counts["events"] / counts["selected"]
     return int(np.clip(1.05 * needed + 1, 10, _MAX_EVENTS))
 
 
@@ -226,16 +232,17 @@ def _tasks(
                     "preset": row.name,
                     "jets": jets,
                     "label": classes.index(row.jet_class),
-                    "pythia_seed": _pythia_seed(seed, number * len(rows) + k),
+                    "pythia_seed": _pythia_seed(seed, row.name, SPLITS.index(name) + len(SPLITS) * index),
                 }
-                for k, row in enumerate(rows)
+                for row in rows
             ]
             tasks.append(PartTask(name, index, jets * len(rows), {"shares": shares, "shuffle_seed": [seed, number]}))
     return tasks
 
 
-def _pythia_seed(seed: int, number: int) -> int:
-    first = int(np.random.default_rng(seed).integers(MAX_SEED))
+def _pythia_seed(seed: int, preset: str, number: int) -> int:
+    """Return Pythia's seed for a part of a preset; parts of different splits never share one, in no dataset."""
+    first = int(np.random.default_rng([seed, zlib.crc32(preset.encode())]).integers(MAX_SEED))
     return (first + number * _SEED_STRIDE) % MAX_SEED + 1
 
 
@@ -248,17 +255,17 @@ def _check_arguments(rows: Sequence[Preset], num_jets: int, seed: int, split: Se
         raise RecipeError(f"{num_jets} jets cannot be shared equally among {len(rows)} presets")
     if seed < 0:
         raise RecipeError(f"the seed is an integer from 0, not {seed}")
-    if len(split) != len(SPLITS) or min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+    if len(split) != len(SPLITS) or not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-9):
         raise RecipeError(f"the split is three shares for {', '.join(SPLITS)} that add up to 1, not {list(split)}")
     if part_jets < len(rows):
         raise RecipeError(f"a part holds at least one jet of each preset, so part_jets is {len(rows)} or more")
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
+def _versions() -> dict[str, str | None]:
+    def installed(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
 
-    names = {"jetforge": "jetforge", "pythia8mc": "pythia8mc", "fastjet": "fastjet"}
-    try:
-        return {name: version(package) for name, package in names.items()}
-    except PackageNotFoundError as error:
-        raise DataError(f"generation needs the package {error.name}: pip install 'jetforge[generate]'") from None
+    return {package: installed(package) for package in ("jetforge", "pythia8mc", "fastjet")}

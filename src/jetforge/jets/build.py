@@ -6,49 +6,21 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import UNFINISHED_NAME, Dataset, open_dataset
 from jetforge.jets.manifest import MANIFEST_NAME, SPLITS, Manifest, Part
 from jetforge.jets.storage import sha256
+from jetforge.jets.tasks import MadePart, PartTask, make_all
 
 _JOURNAL_NAME = "build.jsonl"
 _LOCK_NAME = ".build.lock"
-
-
-@dataclass(frozen=True)
-class PartTask:
-    """One part to be made: which, how many jets, and whatever its maker needs to know (plain values)."""
-
-    split: str
-    index: int
-    jets: int
-    argument: Mapping[str, Any]
-
-    @property
-    def file(self) -> str:
-        """The part's path within the dataset."""
-        return f"{self.split}/part-{self.index:05d}.parquet"
-
-
-@dataclass(frozen=True)
-class MadePart:
-    """A part as its maker returns it: the file's bytes, and counts that add up over parts.
-
-    `statistics` goes into the dataset and must follow from the task alone; `timing` (seconds) is only reported.
-    """
-
-    data: bytes
-    jets: int
-    statistics: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    timing: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,11 +83,12 @@ def build_dataset(
     """
     folder = Path(out)
     plan = json.loads(json.dumps(plan))
+    make = partial(make_all, make_part=make_part, workers=workers, scheduler=scheduler)
     if (folder / MANIFEST_NAME).is_file():
-        dataset = open_dataset(folder)
-        _refuse_other_plan(folder, dict(dataset.manifest.provenance).get("plan"), plan)
-        return dataset
+        return _finished(folder, plan, tasks, make, on_progress)
     with _locked(folder):
+        if (folder / MANIFEST_NAME).is_file():
+            return _finished(folder, plan, tasks, make, on_progress)
         _start(folder, plan)
         journal = _Journal(folder / _JOURNAL_NAME)
         by_file = {task.file: task for task in tasks}
@@ -123,8 +96,7 @@ def build_dataset(
         total, resumed = sum(task.jets for task in tasks), sum(r["jets"] for r in done.values())
         timing: dict[str, float] = {}
         on_progress(Progress(resumed, total, resumed))
-        todo = [task for task in tasks if task.file not in done]
-        with contextlib.closing(_make_all(todo, make_part, workers, scheduler)) as made_parts:
+        with contextlib.closing(make([task for task in tasks if task.file not in done])) as made_parts:
             for task, made in made_parts:
                 write_atomically(folder / task.file, made.data)
                 part = Part(task.file, made.jets, len(made.data), sha256(made.data))
@@ -139,10 +111,50 @@ def build_dataset(
             record = done[task.file]
             parts[task.split].append(Part(*(record[name] for name in ("file", "jets", "bytes", "sha256"))))
         Manifest(tuple(classes), tuple(constituent_fields), tuple(jet_fields), provenance, parts).write(folder)
-        # What is left over of an interrupted build goes, half-written files too.
-        for leftover in (folder / UNFINISHED_NAME, folder / _JOURNAL_NAME, *folder.rglob(".*.tmp")):
-            leftover.unlink(missing_ok=True)
+        _tidy(folder)
     return open_dataset(folder)
+
+
+def _finished(
+    folder: Path,
+    plan: Mapping[str, Any],
+    tasks: Sequence[PartTask],
+    make: Callable[[Sequence[PartTask]], Any],
+    on_progress: Callable[[Progress], None],
+) -> Dataset:
+    """Return a dataset that is there already; parts that were lost since are made again, with the same bytes."""
+    manifest = Manifest.read(folder)
+    # Newer programs do not make a finished dataset another one.
+    _refuse_other_plan(folder, dict(manifest.provenance).get("plan"), plan, ignoring="versions")
+    noted = {part.file: part for parts in manifest.parts.values() for part in parts}
+    lost = [task for task in tasks if not _has_size(folder, noted[task.file])]
+    if lost:
+        total, left = sum(task.jets for task in tasks), sum(task.jets for task in lost)
+        with _locked(folder), contextlib.closing(make(lost)) as made_parts:
+            resumed = total - left
+            for task, made in made_parts:
+                if sha256(made.data) != noted[task.file].sha256:
+                    raise DataError(
+                        f"{folder / task.file}: is lost, and cannot be made again as it was (other versions of "
+                        "Pythia or FastJet); remove the directory and generate it anew"
+                    )
+                write_atomically(folder / task.file, made.data)
+                left -= task.jets
+                on_progress(Progress(total - left, total, resumed))
+    if (folder / UNFINISHED_NAME).is_file():
+        _tidy(folder)
+    return open_dataset(folder)
+
+
+def _has_size(folder: Path, part: Part) -> bool:
+    path = folder / part.file
+    return path.is_file() and path.stat().st_size == part.bytes
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what is left over of building, half-written files of earlier attempts too."""
+    for leftover in (folder / UNFINISHED_NAME, folder / _JOURNAL_NAME, *folder.rglob(".*.tmp")):
+        leftover.unlink(missing_ok=True)
 
 
 class _Journal:
@@ -175,18 +187,29 @@ class _Journal:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    path = folder / _LOCK_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK_NAME).open("w")
+        lock = path.open("w")
     except OSError as error:
         raise JetforgeError(f"cannot write {folder}: {error.strerror}; choose another place") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The file may have been removed, by the process that held it, between opening and locking.
+            held = path.is_file() and _is_same(lock, path)
         except OSError:
-            raise DataError(f"{folder}: another process is writing this dataset; wait for it or stop it") from None
-        yield
-        (folder / _LOCK_NAME).unlink(missing_ok=True)
+            held = False
+        if not held:
+            raise DataError(f"{folder}: another process is writing this dataset; wait for it or stop it")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_same(file: IO[str], path: Path) -> bool:
+    return os.fstat(file.fileno()).st_ino == path.stat().st_ino
 
 
 def _start(folder: Path, plan: Mapping[str, Any]) -> None:
@@ -204,11 +227,11 @@ def _start(folder: Path, plan: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(plan).encode())
 
 
-def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any]) -> None:
-    if there == wanted:
-        return
+def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any], ignoring: str = "") -> None:
     there = there if isinstance(there, dict) else {}
-    changed = sorted(k for k in {*there, *wanted} if there.get(k) != wanted.get(k))
+    changed = sorted(k for k in {*there, *wanted} if k != ignoring and there.get(k) != wanted.get(k))
+    if not changed:
+        return
     shown = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted.get(k))} asked for" for k in changed[:3])
     raise DataError(f"{folder}: holds a dataset of other settings ({shown}); choose another directory or remove it")
 
@@ -233,124 +256,3 @@ def _add_up(parts: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[
             for name, count in counts.items():
                 into[name] = into.get(name, 0) + count
     return total
-
-
-def _make_all(
-    tasks: Sequence[PartTask],
-    make_part: Callable[[PartTask], MadePart],
-    workers: int | None,
-    scheduler: str | None,
-) -> Generator[tuple[PartTask, MadePart], None, None]:
-    """Yield parts as they are made, in any order."""
-    if not tasks:
-        return
-    if workers == 0 and scheduler is None:
-        for task in tasks:
-            yield task, make_part(task)
-        return
-    try:
-        from distributed import as_completed
-    except ImportError:
-        raise JetforgeError("several workers need Dask: pip install 'jetforge[generate]', or use --workers 0") from None
-    with _client(min(workers or os.cpu_count() or 1, len(tasks)), scheduler) as client:
-        waiting = iter(tasks)
-        # A few parts ahead of the workers keep them busy; more would only fill the memory.
-        ahead = 2 * max(1, sum(client.nthreads().values()))
-        task_of: dict[str, PartTask] = {}
-        futures = as_completed(with_results=False)
-        for task in waiting:
-            _submit(client, make_part, task, task_of, futures)
-            if len(task_of) >= ahead:
-                break
-        for future in futures:
-            task = task_of.pop(future.key)
-            made = _result(future, task)
-            future.release()
-            following = next(waiting, None)
-            if following is not None:
-                _submit(client, make_part, following, task_of, futures)
-            yield task, made
-
-
-def _submit(client: Any, make_part: Any, task: PartTask, task_of: dict[str, PartTask], futures: Any) -> None:
-    future = client.submit(make_part, task, pure=False, retries=1)
-    task_of[future.key] = task
-    futures.add(future)
-
-
-def _result(future: Any, task: PartTask) -> MadePart:
-    from distributed import CancelledError, KilledWorker
-
-    try:
-        made: MadePart = future.result()
-    except KilledWorker:
-        raise JetforgeError(f"{task.file}: its workers were killed again and again (out of memory?)") from None
-    except CancelledError:
-        raise JetforgeError("the Dask scheduler is gone; finished parts are kept, run again to go on") from None
-    return made
-
-
-@contextlib.contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout="10s")
-        except (OSError, ValueError) as error:
-            raise JetforgeError(f"no Dask scheduler answers at {scheduler} ({error}); is it running?") from None
-        with client:
-            if not client.nthreads():
-                try:
-                    client.wait_for_workers(1, timeout=60)
-                except TimeoutError:
-                    raise JetforgeError(f"the Dask scheduler at {scheduler} has no workers; start some") from None
-            yield client
-        return
-    with (
-        tempfile.TemporaryDirectory(prefix="jetforge-") as scratch,
-        dask.config.set(_QUIET),
-        _own_environment(),
-    ):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            local_directory=scratch,
-            silence_logs=50,
-        )
-        with cluster, Client(cluster) as client:
-            client.register_plugin(_leave_interrupts_to_the_client())
-            yield client
-
-
-def _leave_interrupts_to_the_client() -> Any:
-    """Return a plugin by which workers ignore Ctrl-C: the process that started them answers it, and ends them."""
-    from distributed import WorkerPlugin
-
-    class LeaveInterrupts(WorkerPlugin):
-        def setup(self, worker: Any) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    return LeaveInterrupts()
-
-
-@contextlib.contextmanager
-def _own_environment() -> Iterator[None]:
-    """Undo what Dask writes into this process's environment for its workers, such as one thread for OpenMP."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
-
-
-# One core a worker; the numerical libraries must not start threads of their own.
-_QUIET = {
-    "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
-    "distributed.logging.distributed": "critical",
-    "distributed.admin.tick.limit": "1h",
-}

@@ -76,6 +76,12 @@ class Dataset:
         """The splits that hold jets."""
         return tuple(split for split in self.manifest.parts if self.num_jets(split))
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the checksums of all parts: equal for equal jets, wherever they lie."""
+        parts = [f"{part.file} {part.sha256}" for split in self.manifest.parts.values() for part in split]
+        return sha256("\n".join(parts).encode())
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{self.num_jets(s)} {s}" for s in self.manifest.parts)
         return f"<Dataset {self.path}: {' vs '.join(self.classes)}; jets: {sizes}>"

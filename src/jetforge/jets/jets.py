@@ -85,7 +85,14 @@ class Jets:
                           "theta", "phi", "x", "y", "z"}  # fmt: skip
         for name in packed.fields:
             if name not in momentum_names:
-                columns[name] = ak.to_numpy(ak.flatten(packed[name]))
+                column = ak.to_numpy(ak.flatten(packed[name]), allow_missing=True)
+                if np.ma.is_masked(column):
+                    missing = int(np.flatnonzero(np.ma.getmaskarray(column))[0])
+                    jet = int(np.searchsorted(flat.offsets, missing, side="right")) - 1
+                    raise DataError(
+                        f"jet {jet}, constituent {missing - flat.offsets[jet]}: {name} is missing (None); fill it"
+                    )
+                columns[name] = np.ma.getdata(column)
         return cls(flat.offsets, columns, {name: np.asarray(value) for name, value in fields.items()})
 
     @classmethod

@@ -15,7 +15,10 @@ MANIFEST_NAME = "dataset.json"
 FORMAT = "jetforge-dataset"
 FORMAT_VERSION = 1
 SPLITS = ("train", "val", "test")
-UNITS = {"px": "GeV", "py": "GeV", "pz": "GeV", "mass": "GeV", "charge": "e", "pt": "GeV", "jet mass": "GeV"}
+UNITS = {
+    "constituents": {"px": "GeV", "py": "GeV", "pz": "GeV", "mass": "GeV", "charge": "e"},
+    "jets": {"pt": "GeV", "mass": "GeV", "y": "1", "eta": "1", "phi": "rad"},
+}
 
 
 @dataclass(frozen=True)
@@ -84,5 +87,7 @@ class Manifest:
             )
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not valid JSON ({error}); make the dataset again") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: not a description of a dataset ({error!r}); make the dataset again") from None

@@ -47,6 +47,8 @@ def encode_part(jets: Jets) -> bytes:
         column = columns[name].astype(np.float32) if name in _STORED_MOMENTUM else columns[name]
         arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(column))
     for name, field in jets.fields.items():
+        if _field_column(name) in arrays:
+            raise DataError(f"'{name}' is both a jet field and a constituent column; rename one of them")
         arrays[_field_column(name)] = pa.array(field)
     table = pa.table(arrays)
     leaves = {n: f"{n}.list.element" if isinstance(a, pa.ListArray) else n for n, a in arrays.items()}

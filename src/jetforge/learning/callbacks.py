@@ -13,23 +13,35 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from jetforge.errors import Interrupted, JetforgeError
+from jetforge.errors import DataError, Interrupted, JetforgeError
 from jetforge.files import write_atomically
+from jetforge.jets.dataset import Dataset
 from jetforge.learning.module import TrainingModule, batches_before_resume
 from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME, read_metrics
 from jetforge.taggers import save_tagger
 
-METRICS_NAME = "metrics.jsonl"
-CHECKPOINT_FOLDER = "checkpoints"
-LAST_CHECKPOINT = "last.ckpt"
-BEST_FOLDER = "best"
+# Several processes ask one another this often whether to stop or to save: each time costs a message.
+_ASK_EVERY = 20
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the rows of a `metrics.jsonl`, one a finished epoch; none if there is no such file."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+def agreed(trainer: pl.Trainer, batch_idx: int, wanted: bool) -> bool:
+    """Return what this process wants; of several processes, whether any wants it, asked every few batches.
+
+    Saving and stopping need all processes at the same batch.
+    """
+    if trainer.world_size == 1:
+        return wanted
+    if batch_idx % _ASK_EVERY:
+        return False
+    return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
+
+
+def other_jets(dataset: Dataset, run: Path) -> DataError:
+    """Return the error for a run that was trained on other jets than those that are there now."""
+    return DataError(
+        f"{dataset.path}: not the jets that {run} was trained on; choose another run directory, or --overwrite"
+    )
 
 
 class EpochRecorder(pl.Callback):
@@ -38,8 +50,8 @@ class EpochRecorder(pl.Callback):
     Checkpoints are also written within an epoch, every `checkpoint_minutes`. All files appear whole or not at all.
     """
 
-    def __init__(self, run: Path, training: TrainingSection, num_train: int) -> None:
-        self.run, self.training, self.num_train = run, training, num_train
+    def __init__(self, run: Path, training: TrainingSection, dataset: Dataset) -> None:
+        self.run, self.training, self.dataset = run, training, dataset
         self.best: float | None = None
         self.best_epoch = -1
         self._epoch_start = self._saved = time.monotonic()
@@ -48,20 +60,30 @@ class EpochRecorder(pl.Callback):
     @property
     def checkpoint(self) -> Path:
         """Where the last checkpoint is."""
-        return self.run / CHECKPOINT_FOLDER / LAST_CHECKPOINT
+        return self.run / LAST_CHECKPOINT
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must remember."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        return {"best": self.best, "best_epoch": self.best_epoch, "dataset": self.dataset.fingerprint}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what a checkpoint remembered."""
+        """Take up what a checkpoint remembered.
+
+        Raises
+        ------
+        DataError
+            If the checkpoint is of a training on other jets.
+        """
+        if state_dict["dataset"] != self.dataset.fingerprint:
+            raise other_jets(self.dataset, self.run)
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave out rows of epochs that are trained again."""
+        """Leave out rows of epochs that are trained again; a training that had stopped early stays stopped."""
         if trainer.is_global_zero:
-            self._write([row for row in read_metrics(self.run / METRICS_NAME) if row["epoch"] < trainer.current_epoch])
+            self._write([row for row in read_metrics(self.run) if row["epoch"] < trainer.current_epoch])
+        if self.best_epoch >= 0:
+            self._stop_early(trainer, trainer.current_epoch - 1)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -70,8 +92,9 @@ class EpochRecorder(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Write a checkpoint within the epoch if the last one is old; at the end of the epoch another comes anyway."""
-        due = time.monotonic() - self._saved > 60 * self.training.checkpoint_minutes
-        if due and batch_idx + 1 < trainer.num_training_batches:
+        if batch_idx + 1 < trainer.num_training_batches and agreed(
+            trainer, batch_idx, time.monotonic() - self._saved > 60 * self.training.checkpoint_minutes
+        ):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,19 +107,17 @@ class EpochRecorder(pl.Callback):
             **pl_module.measured,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(seconds, 3),
-            "jets_per_second": round((self.num_train - self._jets_before) / max(seconds, 1e-9), 1),
+            "jets_per_second": round((self.dataset.num_jets("train") - self._jets_before) / max(seconds, 1e-9), 1),
         }
         value = row[self.training.monitor]
         sign = -1.0 if self.training.monitor == "val_loss" else 1.0
         if self.best is None or sign * value > sign * self.best:
             self.best, self.best_epoch = value, trainer.current_epoch
             if trainer.is_global_zero:
-                save_tagger(pl_module.tagger, self.run / CHECKPOINT_FOLDER / BEST_FOLDER)
+                save_tagger(pl_module.tagger, self.run / BEST_FOLDER)
         if trainer.is_global_zero:
-            self._write([*read_metrics(self.run / METRICS_NAME), row])
-        patience = self.training.early_stopping
-        if patience is not None and trainer.current_epoch - self.best_epoch >= patience:
-            trainer.should_stop = True
+            self._write([*read_metrics(self.run), row])
+        self._stop_early(trainer, trainer.current_epoch)
         self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -120,6 +141,11 @@ class EpochRecorder(pl.Callback):
             raise JetforgeError(
                 f"cannot write {self.checkpoint}: {reason}; the one before is kept: free space, then run again"
             ) from None
+
+    def _stop_early(self, trainer: pl.Trainer, epoch: int) -> None:
+        patience = self.training.early_stopping
+        if patience is not None and epoch - self.best_epoch >= patience:
+            trainer.should_stop = True
 
     def _write(self, rows: list[dict[str, float]]) -> None:
         write_atomically(self.run / METRICS_NAME, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -146,13 +172,13 @@ class StopOnSignal(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop after a batch, if asked to; after the last one the epoch is finished first."""
-        if self._received is not None and batch_idx + 1 < trainer.num_training_batches:
+        if batch_idx + 1 < trainer.num_training_batches and agreed(trainer, batch_idx, self._received is not None):
             self._recorder.save(trainer)
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop after an epoch, whose checkpoint has just been written."""
-        if self._received is not None:
+        if agreed(trainer, 0, self._received is not None):
             self._stop(trainer)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

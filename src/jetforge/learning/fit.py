@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +16,21 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+import torch.utils.deterministic
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from rich.console import Console
 
 from jetforge.errors import DataError, RecipeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
-from jetforge.learning.callbacks import (
-    BEST_FOLDER,
-    CHECKPOINT_FOLDER,
-    EpochRecorder,
-    StopOnSignal,
-    TrainingProgress,
-)
+from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress, other_jets
 from jetforge.learning.loader import BatchLoader
 from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import Recipe
+from jetforge.learning.recipe import Recipe, TrainingSection
+from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, MEASURED_NAMES, METRICS_NAME, RECIPE_NAME
 from jetforge.taggers import Tagger, create_tagger, keep_freed_memory, load_tagger, save_tagger
-
-RECIPE_NAME = "recipe.yaml"
-TAGGER_NAME = "tagger.json"
+from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,16 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     Returns
     -------
     Tagger
-        The epoch that was best by ``training.monitor``, in evaluation mode.
+        The epoch that was best by ``training.monitor``, in evaluation mode. With several processes only the first
+        returns; the others end.
 
     Raises
     ------
     RecipeError
-        If the directory holds a run of another recipe.
+        If the directory holds a run of another recipe, or there is no such hardware.
     DataError
-        If the dataset cannot be trained on: one class only, no validation split, broken files.
+        If the dataset cannot be trained on (one class only, no validation split, broken files), or is not the one
+        that the run in the directory was trained on.
     TaggerError
         If there is no such tagger.
     """
@@ -81,59 +81,86 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     tagger = create_tagger(recipe.tagger.name, num_classes=len(dataset.classes), **recipe.tagger.arguments)
-    if _prepare(run, recipe, overwrite):
-        return load_tagger(run)
     with _quiet_lightning():
-        _train(run, recipe, dataset, tagger, hardware or Hardware())
-    best = load_tagger(run / CHECKPOINT_FOLDER / BEST_FOLDER)
+        recorder = EpochRecorder(run, recipe.training, dataset)
+        trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
+        if _prepare(run, recipe, dataset, overwrite):
+            return load_tagger(run)
+        _train(recipe, dataset, tagger, trainer, recorder)
+    if not trainer.is_global_zero:
+        # Lightning started this process for its share of the training, which is done: the first one goes on alone.
+        sys.exit(0)
+    best = load_tagger(run / BEST_FOLDER)
     save_tagger(best, run)
     return best
 
 
-def _train(run: Path, recipe: Recipe, dataset: Dataset, tagger: Tagger, hardware: Hardware) -> None:
+def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecorder) -> pl.Trainer:
+    """Return Lightning's trainer for the hardware asked for."""
+    accelerator = hardware.accelerator
+    if accelerator == "auto":
+        # Of Lightning's choices those that a training has been tried on.
+        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    try:
+        return pl.Trainer(
+            accelerator=accelerator,
+            devices=int(hardware.devices) if hardware.devices.lstrip("-").isdigit() else hardware.devices,
+            num_nodes=hardware.num_nodes,
+            strategy=hardware.strategy,
+            precision=training.precision,
+            max_epochs=training.epochs,
+            gradient_clip_val=training.gradient_clip,
+            callbacks=[TrainingProgress(), recorder, StopOnSignal(recorder)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            deterministic="warn",
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise RecipeError(
+            f"--accelerator {hardware.accelerator} --devices {hardware.devices} --num-nodes {hardware.num_nodes} "
+            f"--strategy {hardware.strategy}: {reason}; try --accelerator cpu --devices 1"
+        ) from None
+
+
+def _train(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder) -> None:
     training = recipe.training
+    resume = recorder.checkpoint if recorder.checkpoint.is_file() else None
+    if resume is not None:
+        _check_readable(resume)
     keep_freed_memory()
-    _initialise(tagger, dataset)
-    recorder = EpochRecorder(run, training, dataset.num_jets("train"))
-    trainer = pl.Trainer(
-        accelerator=hardware.accelerator,
-        devices=int(hardware.devices) if hardware.devices.lstrip("-").isdigit() else hardware.devices,
-        num_nodes=hardware.num_nodes,
-        strategy=hardware.strategy,
-        precision=training.precision,
-        max_epochs=training.epochs,
-        gradient_clip_val=training.gradient_clip,
-        callbacks=[TrainingProgress(), recorder, StopOnSignal(recorder)],
-        default_root_dir=run,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        deterministic="warn",
-    )
+    with Console(stderr=True).status("reading the training jets"):
+        _initialise(tagger, dataset)
     loader = partial(
         BatchLoader,
         dataset,
         representation=tagger.representation,
         cache_jets=training.cache_jets,
-        rank=trainer.global_rank,
-        world_size=trainer.world_size,
+        shard=lambda: (trainer.global_rank, trainer.world_size),
     )
     train = loader(split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed)
-    val = loader(split="val", batch_size=4 * training.batch_size)
-    if not len(train):
-        raise DataError(f"{dataset.path}: fewer batches of {training.batch_size} jets than processes")
+    # Every process needs something to validate.
+    num_val = dataset.num_jets("val")
+    val = loader(split="val", batch_size=min(4 * training.batch_size, max(num_val // trainer.world_size, 1)))
+    if not len(train) or num_val < trainer.world_size:
+        raise DataError(
+            f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "
+            "use fewer devices or a smaller batch_size"
+        )
     train.epoch = lambda: trainer.current_epoch
     module = TrainingModule(tagger, training, len(train))
-    resume = recorder.checkpoint if recorder.checkpoint.is_file() else None
+    trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
+
+
+def _check_readable(checkpoint: Path) -> None:
     try:
-        trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
-    except (EOFError, RuntimeError) as error:
-        if resume is not None and "PytorchStreamReader" in str(error):
-            raise DataError(f"{resume}: the checkpoint is damaged; remove it and train again from the start") from None
-        raise
+        torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception:  # what a damaged file raises has no end: EOFError, IndexError, KeyError, UnpicklingError ...
+        raise DataError(f"{checkpoint}: the checkpoint is damaged; remove it and train again from the start") from None
 
 
 def _initialise(tagger: Tagger, dataset: Dataset) -> None:
@@ -143,24 +170,28 @@ def _initialise(tagger: Tagger, dataset: Dataset) -> None:
     tagger.provenance = {
         "dataset": str(dataset.path),
         "jets": {split: dataset.num_jets(split) for split in dataset.splits},
+        "fingerprint": dataset.fingerprint,
         **dataset.manifest.provenance,
     }
 
 
-def _prepare(run: Path, recipe: Recipe, overwrite: bool) -> bool:
+def _prepare(run: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> bool:
     """Make the run directory ready; return True if it already holds this very run, finished."""
     path = run / RECIPE_NAME
     if overwrite:
-        for name in (TAGGER_NAME, "metrics.jsonl", f"{CHECKPOINT_FOLDER}/last.ckpt"):
+        # The description goes first: what is left without it is no tagger.
+        for name in (DESCRIPTION_NAME, WEIGHTS_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
             (run / name).unlink(missing_ok=True)
+        shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
     elif path.is_file():
         changed = _differences(path, recipe)
         if changed:
             raise RecipeError(
-                f"{run}: holds a run of another recipe (other {', '.join(changed)}); "
-                "choose another directory, or --overwrite"
+                f"{run}: holds a run of another recipe ({'; '.join(changed)}); choose another directory, or --overwrite"
             )
-        if (run / TAGGER_NAME).is_file():
+        if (run / DESCRIPTION_NAME).is_file():
+            if load_tagger(run).provenance.get("fingerprint") != dataset.fingerprint:
+                raise other_jets(dataset, run)
             return True
     write_atomically(path, recipe.to_yaml().encode())
     return False
@@ -171,11 +202,18 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
         earlier = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError):
         raise RecipeError(f"{path}: not valid YAML; choose another directory, or --overwrite") from None
+    if not isinstance(earlier, dict):
+        raise RecipeError(f"{path}: not a recipe; choose another directory, or --overwrite")
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
     names = ("data", "tagger", "training")
     flat = [(_flatten(earlier.get(name), name), _flatten(wanted[name], name)) for name in names]
-    return [key for old, new in flat for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return [
+        f"{key}: {old.get(key)} there, {new.get(key)} asked for"
+        for old, new in flat
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
 
 
 def _flatten(value: Any, name: str) -> dict[str, Any]:
@@ -204,14 +242,24 @@ def _check_trainable(dataset: Dataset) -> None:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    """Keep Lightning's notes from the terminal, and give back the switches that its trainer turns."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    # Deterministic mode would fill all new memory first, which costs time and changes nothing here.
+    memory.fill_uninitialized_memory = False
     with warnings.catch_warnings():
         # Our loaders hand out whole batches: workers and shuffling in Lightning's sense do not apply.
         warnings.filterwarnings("ignore", module=r"lightning")
         try:
             yield
         finally:
-            logger.setLevel(level)
-    torch.use_deterministic_algorithms(False)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+            memory.fill_uninitialized_memory = fill
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

@@ -42,8 +42,8 @@ class BatchLoader:
         Whether and from which seed each epoch's order is drawn.
     cache_jets
         Largest split that is kept in memory.
-    rank, world_size
-        Which of how many processes this is: process r takes every world_size-th batch.
+    shard
+        Gives which of how many processes this is: process r of n takes every n-th batch.
 
     Attributes
     ----------
@@ -55,11 +55,12 @@ class BatchLoader:
 
     def __init__(
         self, dataset: Dataset, split: str, representation: Representation, batch_size: int, *,
-        shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000, rank: int = 0, world_size: int = 1,
+        shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000,
+        shard: Callable[[], tuple[int, int]] = lambda: (0, 1),
     ) -> None:  # fmt: skip
         self.dataset, self.split, self.representation = dataset, split, representation
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
-        self.rank, self.world_size = rank, world_size
+        self.shard = shard
         self.epoch: Callable[[], int] = lambda: 0
         self.skip = 0
         self._given = 0
@@ -69,14 +70,16 @@ class BatchLoader:
     def __len__(self) -> int:
         """Return the number of batches that this process gets in an epoch."""
         num_batches = -(-self.dataset.num_jets(self.split) // self.batch_size)
-        if self.shuffle and self.world_size > 1:
+        rank, processes = self.shard()
+        if self.shuffle and processes > 1:
             # Every process must take the same number of steps.
-            return num_batches // self.world_size
-        return len(range(self.rank, num_batches, self.world_size))
+            return num_batches // processes
+        return len(range(rank, num_batches, processes))
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         self._given, self.skip = self.skip, 0
-        mine = range(self.rank, self.rank + len(self) * self.world_size, self.world_size)[self._given :]
+        rank, processes = self.shard()
+        mine = range(rank, rank + len(self) * processes, processes)[self._given :]
         for batch in self._from_memory(mine) if self._keep else self._from_disk(mine):
             self._given += 1
             yield batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import lightning.pytorch as pl
@@ -42,8 +43,9 @@ class TrainingModule(pl.LightningModule):
         self.training_section = training
         self.steps_per_epoch = steps_per_epoch
         self.measured: dict[str, float] = {}
-        # Sum of weighted losses and of weights since the epoch began; saved, so that a resumed epoch adds up.
-        self.register_buffer("train_sums", torch.zeros(2, dtype=torch.float64))
+        # Sum of weighted losses and of weights since the epoch began, of this process. No buffer: those are made
+        # equal on all processes before each batch.
+        self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._validated: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def configure_optimizers(self) -> Any:
@@ -58,9 +60,8 @@ class TrainingModule(pl.LightningModule):
         torch.manual_seed(hash((self.training_section.seed, self.global_step, self.global_rank)) & 0x7FFFFFFF)
         losses = functional.cross_entropy(self.tagger(batch.jets).float(), batch.labels, reduction="none")
         loss = (losses * batch.weights).sum() / batch.weights.sum()
-        sums: torch.Tensor = self.train_sums  # type: ignore[assignment]
         weight = batch.weights.sum().double()
-        sums += torch.stack([loss.detach().double() * weight, weight])
+        self._train_sums = self._train_sums.to(self.device) + torch.stack([loss.detach().double() * weight, weight])
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -76,27 +77,40 @@ class TrainingModule(pl.LightningModule):
         """Measure loss, accuracy and AUC on the whole validation split."""
         logits, labels, weights = (torch.cat(part) for part in zip(*self._gathered(), strict=True))
         self._validated = []
+        if not torch.isfinite(logits).all():
+            raise JetforgeError(
+                f"the tagger's output is not finite after epoch {self.current_epoch}: lower training.learning_rate, "
+                "or use precision 32-true"
+            )
         losses = functional.cross_entropy(logits, labels, reduction="none")
         scores = torch.softmax(logits.double(), dim=1).numpy()
         correct = (logits.argmax(1) == labels).double()
-        sums: torch.Tensor = self.train_sums  # type: ignore[assignment]
-        totals = self.trainer.strategy.reduce(sums.clone(), reduce_op="sum")
+        totals = self._summed()
         self.measured = {
             "train_loss": float(totals[0] / totals[1]) if totals[1] else float("nan"),
             "val_loss": float((losses * weights).sum() / weights.sum()),
             "val_auc": _auc(labels.numpy(), scores, weights.numpy()),
             "val_accuracy": float((correct * weights).sum() / weights.sum()),
         }
-        if not np.isfinite(self.measured["val_loss"]):
-            raise JetforgeError(
-                f"the loss is not finite after epoch {self.current_epoch}: lower training.learning_rate, "
-                "or use precision 32-true"
-            )
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums, unless the epoch is gone on with."""
         if not batches_before_resume(self.trainer):
-            self.train_sums.zero_()  # type: ignore[operator]
+            self._train_sums = torch.zeros(2, dtype=torch.float64)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the sums of all processes, so that a resumed epoch adds up."""
+        checkpoint["train_sums"] = self._summed().cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the sums, on one process."""
+        if self.global_rank == 0:
+            self._train_sums = checkpoint["train_sums"]
+
+    def _summed(self) -> torch.Tensor:
+        sums = self.trainer.strategy.reduce(self._train_sums.to(self.device).clone(), reduce_op="sum")
+        assert isinstance(sums, torch.Tensor)
+        return sums
 
     def _gathered(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         if self.trainer.world_size == 1:
@@ -116,4 +130,8 @@ def batches_before_resume(trainer: pl.Trainer) -> int:
 def _auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]) -> float:
     if scores.shape[1] == 2:
         return float(roc_auc_score(labels, scores[:, 1], sample_weight=weights))
-    return float(roc_auc_score(labels, scores, multi_class="ovo", labels=np.arange(scores.shape[1])))
+    areas = []
+    for first, second in itertools.permutations(range(scores.shape[1]), 2):
+        chosen = (labels == first) | (labels == second)
+        areas.append(roc_auc_score(labels[chosen] == first, scores[chosen, first], sample_weight=weights[chosen]))
+    return float(np.mean(areas))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jetforge.errors import RecipeError
 
@@ -45,6 +45,14 @@ class TaggerSection(_Section):
     name: str
     arguments: dict[str, Any] = {}
 
+    @field_validator("arguments")
+    @classmethod
+    def _leave_out_what_follows(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        for name in ("name", "num_classes"):
+            if name in arguments:
+                raise ValueError(f"'{name}' is not given here: it follows from the recipe and the dataset")
+        return arguments
+
 
 class TrainingSection(_Section):
     """How the tagger is trained.
@@ -56,15 +64,15 @@ class TrainingSection(_Section):
     epochs: Annotated[int, Field(gt=0)] = 15
     batch_size: Annotated[int, Field(gt=0)] = 256
     optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
     monitor: Literal["val_auc", "val_accuracy", "val_loss"] = "val_auc"
     early_stopping: Annotated[int, Field(gt=0)] | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
-    seed: Annotated[int, Field(ge=0)] = 1
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     cache_jets: Annotated[int, Field(ge=0)] = 500_000
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
 
@@ -131,6 +139,7 @@ def load_recipe(path: str | Path) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of fields such as data, out and tagger")
     assert root is not None
+    _refuse_repeated(root, path)
     return make_recipe(values, lambda location: f"{path}:{_line_of(root, location)}: ")
 
 
@@ -153,6 +162,21 @@ def make_recipe(values: Mapping[str, Any], where: Callable[[tuple[Any, ...]], st
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError("; ".join(_describe(mistake, where) for mistake in error.errors())) from None
+
+
+def _refuse_repeated(node: yaml.Node, path: Path) -> None:
+    """YAML silently takes the last of several equal keys; here that is a mistake."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise RecipeError(f"{path}:{line}: {key.value}: given twice, first in line {seen[key.value]}")
+            seen[key.value] = line
+            _refuse_repeated(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated(item, path)
 
 
 def _describe(mistake: Any, place: Callable[[tuple[Any, ...]], str]) -> str:

@@ -31,6 +31,7 @@ def run_recipe(
     command: str = "",
     on_stage: Callable[[str], None] = lambda stage: None,
     on_generated: Callable[[Progress], None] = lambda progress: None,
+    on_scored: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Do everything that a recipe says; what an earlier call finished is not done again.
 
@@ -50,6 +51,8 @@ def run_recipe(
         Called with ``generate``, ``train`` and ``evaluate`` as each begins.
     on_generated
         Called after each generated part.
+    on_scored
+        Called with jets measured and jets in all.
 
     Returns
     -------
@@ -73,5 +76,12 @@ def run_recipe(
     fit(recipe, hardware=hardware, overwrite=overwrite)
     on_stage("evaluate")
     settings = recipe.evaluation
-    metrics = evaluate(recipe.out, recipe.data, split=settings.split, interval=settings.interval, command=command)
+    metrics = evaluate(
+        recipe.out,
+        recipe.data,
+        split=settings.split,
+        interval=settings.interval,
+        command=command,
+        on_progress=on_scored,
+    )
     return Outcome(metrics, Path(recipe.out))
