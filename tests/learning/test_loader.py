@@ -2,6 +2,7 @@ import pytest
 import torch
 
 import jetforge
+from jetforge.errors import RecipeError
 from jetforge.learning.loader import BatchLoader
 from jetforge.representations import LundRepresentation
 
@@ -55,6 +56,10 @@ def test_a_loader_goes_on_where_its_state_says(dataset, representation, cache_je
     again.load_state_dict(loader.state_dict())
     assert fingerprints(again) == whole[2:]
     assert fingerprints(again) == whole, "the next epoch starts at its beginning"
+    again.load_state_dict(loader.state_dict() | {"given": 5})
+    assert fingerprints(again) == whole, "a checkpoint at the end of an epoch starts the next"
+    with pytest.raises(RecipeError, match="an epoch of 2 processes, not 1"):
+        again.load_state_dict(loader.state_dict() | {"processes": 2})
 
 
 @pytest.mark.parametrize("cache_jets", [0, 1000])

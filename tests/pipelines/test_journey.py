@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,21 +129,34 @@ def test_mistakes_are_one_line_and_exit_1(run, recipe, toptag, tmp_path):
     assert_one_line(jetforge("evaluate", run, "--data", tmp_path / "no"), 1, "no such directory")
     assert_one_line(jetforge("evaluate", run, "--data", toptag, "--split", "tset"), 1, "tset", "train, val, test")
     assert_one_line(jetforge("info", "tagers"), 1, "tagers")
+    assert_one_line(jetforge("info", "x" * 300), 1, "xxx")
+    assert_one_line(jetforge("predict", run, "--data", toptag, "--out", "."), 1, "is a directory")
+    assert_one_line(jetforge("evaluate", run, "--data", toptag, "--device", "meta"), 1, "device 'meta'")
+    assert_one_line(jetforge("evaluate", run, "--data", toptag, "--interval", "foo"), 1, "foo")
+    assert_one_line(
+        jetforge("train", "lundnet2", "--data", toptag, "--out", tmp_path / "x", "--devices", 0), 1, "devices"
+    )
     assert_one_line(jetforge("generate", "topag-top", "--jets", 2, "--out", "d"), 1, "toptag-top")
 
 
 def test_a_truncated_part_is_named_by_every_command(run, toptag, tmp_path):
-    import shutil
-
     data = tmp_path / "data"
     shutil.copytree(toptag, data)
     part = data / "test/part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-100])
-    for arguments in (
+    commands = (
         ["evaluate", run, "--data", data], ["predict", run, "--data", data, "--out", tmp_path / "s.parquet"],
         ["train", "lundnet2", "--data", data, "--out", tmp_path / "run"], ["info", data],
-    ):  # fmt: skip
+    )  # fmt: skip
+    for arguments in commands:
         assert_one_line(jetforge(*arguments), 1, part, "truncated")
+    part.unlink()
+    assert_one_line(jetforge(*commands[0]), 1, part, "missing")
+    content = bytearray((toptag / "test/part-00000.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    assert_one_line(jetforge(*commands[0]), 1, part, "checksum differs")
+    assert_one_line(jetforge("info", data, "--verify"), 1, part, "checksum differs")
     assert not (tmp_path / "s.parquet").exists()
 
 
@@ -218,23 +232,71 @@ def test_a_full_disk_ends_a_training_with_one_line(toptag, tmp_path):
     assert (out / "tagger.json").is_file()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_training_goes_on(toptag, tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_stopped_training_goes_on(toptag, tmp_path, number, code):
+    settings = ["--data", toptag, "--epochs", 12, "--batch-size", 20]
+    undisturbed = jetforge("train", "lundnet2", *settings, "--out", tmp_path / "undisturbed")
+    assert undisturbed.returncode == 0, undisturbed.stderr
     out = tmp_path / "run"
-    command = ["train", "lundnet2", "--data", toptag, "--out", out, "--epochs", 12, "--batch-size", 20]
+    command = ["train", "lundnet2", *settings, "--out", out]
     process = subprocess.Popen([JETFORGE, *map(str, command)], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") >= 2)
     process.send_signal(number)
     error = process.communicate(timeout=60)[1]
+    assert process.returncode == code
     if number == signal.SIGINT:
-        assert process.returncode == 130
         assert len(error.strip().splitlines()) == 1, error
         assert "run the same command again to go on" in error
+    assert_one_line(jetforge("info", out), 1, "unfinished")
     done = jetforge(*command)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(12))
-    assert (out / "tagger.json").is_file()
+    weights = "tagger.safetensors"
+    assert (out / weights).read_bytes() == (tmp_path / "undisturbed" / weights).read_bytes()
+
+
+TWO = ("--accelerator", "cpu", "--devices", 2, "--strategy", "ddp")
+
+
+def test_two_processes_train_together_and_one_goes_on(recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.read_text().replace(str(recipe.parent / "run"), str(tmp_path / "run")))
+    done = jetforge("run", path, *TWO)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.count("report.html") == 1
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert 0.05 < rows[1]["train_loss"] < rows[0]["train_loss"] < 1.5
+
+
+def test_a_signal_stops_all_processes_together(toptag, tmp_path):
+    out = tmp_path / "run"
+    command = ["train", "lundnet2", "--data", toptag, "--out", out, "--epochs", 400, "--batch-size", 20, *TWO]
+    process = subprocess.Popen(
+        [JETFORGE, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") >= 1)
+    process.send_signal(signal.SIGTERM)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "run the same command again to go on" in error
+    assert "Traceback" not in error
+    wait_for(lambda: not processes_of_group(process.pid), seconds=20)
+
+
+def processes_of_group(group):
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(entry.name)
+    return found
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy():

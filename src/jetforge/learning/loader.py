@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from jetforge.errors import RecipeError
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
@@ -86,12 +87,26 @@ class BatchLoader:
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of the epoch were handed out, for a checkpoint."""
-        return {"given": self._given}
+        return {"given": self._given, "of": len(self), "processes": self.shard()[1]}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on after the batches that a checkpoint says were handed out."""
-        given = state_dict["given"]
-        self.skip = given if given < len(self) else 0
+        """Go on after the batches that a checkpoint says were handed out.
+
+        Raises
+        ------
+        RecipeError
+            If the checkpoint lies within an epoch and was written by another number of processes.
+        """
+        if state_dict["given"] == state_dict["of"]:
+            self.skip = 0
+            return
+        processes = self.shard()[1]
+        if state_dict["processes"] != processes:
+            raise RecipeError(
+                f"the checkpoint lies within an epoch of {state_dict['processes']} processes, not {processes}: "
+                "go on with the same --devices and --num-nodes, or --overwrite"
+            )
+        self.skip = state_dict["given"]
 
     def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
         if self._kept is None:
