@@ -40,16 +40,21 @@ def info(
 def _presets() -> None:
     from jetforge.events.presets import PRESETS
 
-    rows = [
-        {
-            "preset": p.name,
-            "R": f"{p.radius:g}",
-            "pT [GeV]": f"> {p.pt_min:g}" if p.pt_max is None else f"{p.pt_min:g} to {p.pt_max:g}",
-            "cut": f"|y| < {p.rapidity_max:g}" if p.rapidity_max is not None else f"|eta| < {p.eta_max:g}",
-            "source": p.source,
-        }
-        for p in PRESETS.values()
-    ]
+    rows = []
+    for p in PRESETS.values():
+        settings = dict(line.replace(" ", "").split("=") for line in p.settings)
+        rows.append(
+            {
+                "preset": p.name,
+                "R": f"{p.radius:g}",
+                "pT [GeV]": f"> {p.pt_min:g}" if p.pt_max is None else f"{p.pt_min:g} to {p.pt_max:g}",
+                "within": f"|y| < {p.rapidity_max:g}" if p.rapidity_max is not None else f"|eta| < {p.eta_max:g}",
+                "top": "matched" if p.match_top else "",
+                "pTHat [GeV]": f"> {settings['PhaseSpace:pTHatMin']}",
+                "MPI": settings.get("PartonLevel:MPI", "on"),
+                "source": p.source.split()[0].rstrip(","),
+            }
+        )
     print_table(rows)
 
 
