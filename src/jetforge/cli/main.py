@@ -46,6 +46,9 @@ def _root(
 
 def main() -> None:
     """Run the command line: exit 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
+    # OpenMP's threads would go on spinning after each operation, on cores that our own threads want (PyTorch and
+    # OpenMP read this when they are loaded, which is later).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # One line is the rule: the libraries' own chatter stays out unless asked for.
     if os.environ.setdefault("PYTHONWARNINGS", "ignore") == "ignore":
         warnings.simplefilter("ignore")
