@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from jetforge.errors import JetforgeError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -28,10 +31,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        raise JetforgeError(
-            f"cannot write {path}: {reason}; free space or choose another place, then run again"
-        ) from None
+        cure = "free space" if error.errno in _FULL else "choose another place"
+        raise JetforgeError(f"cannot write {path}: {error.strerror or error}; {cure}, then run again") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

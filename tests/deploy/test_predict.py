@@ -35,3 +35,15 @@ def test_a_place_that_cannot_be_written_is_named_and_left_clean(run, tmp_path):
     with pytest.raises(JetforgeError, match="cannot write"):
         predict(tmp_path / "run", dataset.path, tmp_path / "run" / "tagger.json" / "scores")
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_other_files_are_never_overwritten(run, tmp_path):
+    _, dataset = run
+    manifest = dataset.path / "dataset.json"
+    before = manifest.read_bytes()
+    for other in (manifest, next(dataset.path.glob("test/*.parquet"))):
+        with pytest.raises(JetforgeError, match="is there already and holds no scores"):
+            predict(tmp_path / "run", dataset.path, other)
+    assert manifest.read_bytes() == before
+    for _ in range(2):
+        assert predict(tmp_path / "run", dataset.path, tmp_path / "scores.parquet") == 20

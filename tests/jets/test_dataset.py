@@ -184,3 +184,23 @@ def test_a_broken_manifest_is_named(dataset, text, message):
     (dataset.path / "dataset.json").write_text(text)
     with pytest.raises(DataError, match=f"dataset.json: .*{message}"):
         jetforge.open(dataset.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(classes=["top", "top"]), "not different names"),
+        (lambda m: m.update(jet_fields="x"), "not a description of a dataset"),
+        (lambda m: m["parts"]["train"].pop(), "do not add up to the jets"),
+        (lambda m: m["parts"]["train"].append(m["parts"]["train"][0]), "listed twice"),
+        (lambda m: m["parts"]["train"][0].update(jets="x"), "not a description of a dataset"),
+        (lambda m: m.pop("jets"), "not a description of a dataset"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(dataset, change, message):
+    path = dataset.path / "dataset.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=f"dataset.json: .*{message}"):
+        jetforge.open(dataset.path)

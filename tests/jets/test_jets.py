@@ -96,9 +96,24 @@ def test_what_does_not_fit_together_is_refused():
         Jets(jets.offsets, {name: c for name, c in jets.columns.items() if name != "energy"})
     with pytest.raises(DataError, match="'pid' has 1 rows"):
         Jets(jets.offsets, {**jets.columns, "pid": np.zeros(1)})
-    with pytest.raises(DataError, match="'label' has 3 values for 2 jets"):
+    with pytest.raises(DataError, match=r"'label' has the shape \(3,\) for 2 jets"):
         Jets(jets.offsets, jets.columns, {"label": np.zeros(3)})
     with pytest.raises(DataError, match="no field 'weihgt'"):
         jets["weihgt"]
     with pytest.raises(DataError, match="different columns"):
         Jets.concatenate([jets, Jets(jets.offsets, jets.columns)])
+
+
+@pytest.mark.parametrize("label", [[0, -1], [0.0, 1.5], ["a", "b"], 1, None])
+def test_labels_are_integers_from_0(label):
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=r"labels are|jet field 'label' has the shape"):
+        Jets(jets.offsets, jets.columns, {"label": label})
+
+
+def test_weights_are_finite_and_single_jets_are_slices():
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match="weights are finite"):
+        Jets(jets.offsets, jets.columns, {"weight": [np.nan, 1]})
+    with pytest.raises(DataError, match=r"jets\[0\]: choose jets by a slice, such as jets\[0:1\]"):
+        jets[0]

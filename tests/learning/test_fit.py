@@ -197,6 +197,21 @@ def test_a_training_that_stopped_early_stays_stopped(tmp_path, small_dataset, mo
     assert (tmp_path / "run/tagger.json").is_file()
 
 
+def test_a_directory_of_something_else_is_left_alone(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    before = sorted((tmp_path / "data").iterdir())
+    with pytest.raises(RecipeError, match=r"not empty and not a run \(dataset.json\)"):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "data"))
+    assert sorted((tmp_path / "data").iterdir()) == before
+
+
+def test_damaged_rows_of_metrics_are_named(stopped, toptag):
+    with (stopped / "metrics.jsonl").open("a") as file:
+        file.write("garbage\n")
+    with pytest.raises(DataError, match=r"metrics\.jsonl:2: not a row of measured values"):
+        jetforge.fit(recipe(toptag, stopped))
+
+
 def test_a_training_that_diverges_says_so(tmp_path, small_dataset):
     small_dataset(tmp_path / "data", each=20)
     with pytest.raises(JetforgeError, match=r"not finite after epoch 0: lower training\.learning_rate"):

@@ -25,7 +25,7 @@ def jets():
         "pz": pt * np.sinh(y),
         "energy": pt * np.cosh(y),
     }
-    return Jets(offsets, columns, {"label": np.zeros(len(MULTIPLICITIES))})
+    return Jets(offsets, columns, {"label": np.zeros(len(MULTIPLICITIES), dtype=np.int64)})
 
 
 @pytest.fixture(scope="module")

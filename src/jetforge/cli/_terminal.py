@@ -81,7 +81,7 @@ def print_measured(metrics: Mapping[str, Any], folder: str) -> None:
     from jetforge.evaluation import rejection_table
 
     names = " vs ".join(reversed(metrics["classes"]))
-    print_table(rejection_table(metrics), f"{names}, {metrics['num_jets']:,} jets")
+    print_table(rejection_table(metrics), f"{names}, {metrics['num_jets']:,} jets; errors are 68 % intervals")
     print(f"ROC      {folder}/roc.png\nreport   {folder}/report.html")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,18 @@ def info(
     elif (Path(what) / "recipe.yaml").is_file():
         raise JetforgeError(f"{what}: the training is unfinished; run the command that made it again to go on")
     else:
+        _suggest(what)
         _dataset(Path(what), verify, provenance)
+
+
+def _suggest(what: str) -> None:
+    """Answer a name that is no path with what may have been meant."""
+    if Path(what).exists():
+        return
+    near = difflib.get_close_matches(what, ("presets", "taggers"), n=1)
+    if near:
+        raise JetforgeError(f"there is no '{what}'; did you mean '{near[0]}'?")
+    raise JetforgeError(f"{what}: no such directory; to list names: jetforge info presets, jetforge info taggers")
 
 
 def _presets() -> None:

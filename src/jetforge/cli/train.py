@@ -36,6 +36,7 @@ def train(
     """Train a tagger on a dataset; run again after a stop to go on."""
     from jetforge.learning.fit import Hardware, fit
     from jetforge.learning.recipe import PUBLISHED_TRAINING, make_recipe
+    from jetforge.learning.run import read_metrics
 
     given: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
@@ -51,4 +52,7 @@ def train(
         }
     )
     fit(recipe, hardware=Hardware(accelerator, devices, num_nodes, strategy), overwrite=overwrite)
-    print(f"{out}: the tagger of the best epoch; measure it: jetforge evaluate {out} --data {data}")
+    monitor = recipe.training.monitor
+    best = (min if monitor == "val_loss" else max)(read_metrics(out), key=lambda row: row[monitor])
+    print(f"{out}: kept epoch {best['epoch']} of {recipe.training.epochs}, {monitor} {best[monitor]:.5f}")
+    print(f"measure it: jetforge evaluate {out} --data {data}")

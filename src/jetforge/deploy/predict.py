@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jetforge.errors import DataError
 from jetforge.evaluation.scoring import load_for_scoring, score_dataset
 from jetforge.files import whole_file
 from jetforge.jets import open_dataset
@@ -45,13 +46,14 @@ def predict(
     Raises
     ------
     JetforgeError
-        If tagger or dataset is broken, or the file cannot be written.
+        If tagger or dataset is broken, or the file cannot be written, or is there and holds no scores.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tagger = load_for_scoring(run, device)
     dataset = open_dataset(data)
+    _refuse_other_file(Path(out))
     names = np.array(tagger.classes)
     scores_schema = [(f"score_{name}", pa.float64()) for name in tagger.classes]
     schema = pa.schema([*scores_schema, ("label", pa.int64()), ("class", pa.string())])
@@ -60,3 +62,17 @@ def predict(
             columns = [*scores.T, jets.label, names[jets.label]]
             writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
     return dataset.num_jets(split)
+
+
+def _refuse_other_file(path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        return
+    try:
+        columns = pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        columns = []
+    if not any(name.startswith("score_") for name in columns):
+        raise DataError(f"{path}: is there already and holds no scores; choose another name")

@@ -77,7 +77,7 @@ def generate(
     DataError
         If `out` holds something else.
     """
-    rows = [get_preset(name) for name in presets]
+    rows = [get_preset(name) for name in ([presets] if isinstance(presets, str) else presets)]
     _check_arguments(rows, num_jets, seed, split, part_jets)
     if workers is not None and workers < 0:
         raise RecipeError(f"workers is a number of processes from 0, not {workers}")
@@ -251,7 +251,9 @@ def _check_arguments(rows: Sequence[Preset], num_jets: int, seed: int, split: Se
         raise RecipeError("name at least one preset; `jetforge info presets` lists them")
     if len({row.name for row in rows}) < len(rows):
         raise RecipeError("a preset is named twice")
-    if num_jets < len(rows) or num_jets % len(rows):
+    if num_jets < 1:
+        raise RecipeError(f"the number of jets is positive, not {num_jets}")
+    if num_jets % len(rows):
         raise RecipeError(f"{num_jets} jets cannot be shared equally among {len(rows)} presets")
     if seed < 0:
         raise RecipeError(f"the seed is an integer from 0, not {seed}")

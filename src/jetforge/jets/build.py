@@ -167,7 +167,7 @@ class _Journal:
         if not self._path.is_file():
             return {}
         records = {}
-        for line in self._path.read_text().split("\n"):
+        for line in self._path.read_text(errors="replace").split("\n"):
             # The last line of a killed build may be torn: its part is made again, with the same bytes.
             with contextlib.suppress(json.JSONDecodeError, KeyError, TypeError):
                 record = json.loads(line)

@@ -40,7 +40,8 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such directory")
+        what = "a file, not the directory of a dataset" if folder.exists() else "no such directory"
+        raise DataError(f"{folder}: {what}")
     if not (folder / MANIFEST_NAME).is_file():
         if (folder / UNFINISHED_NAME).is_file():
             raise DataError(f"{folder}: the dataset is unfinished; run the command that made it again to go on")

@@ -58,8 +58,9 @@ class Jets:
             if len(column) != self.offsets[-1]:
                 raise DataError(f"constituent column '{name}' has {len(column)} rows, the offsets {self.offsets[-1]}")
         for name, field in self.fields.items():
-            if len(field) != len(self):
-                raise DataError(f"jet field '{name}' has {len(field)} values for {len(self)} jets")
+            if field.shape != (len(self),):
+                raise DataError(f"jet field '{name}' has the shape {field.shape} for {len(self)} jets")
+        _check_fields(self.fields)
 
     @classmethod
     def from_constituents(cls, constituents: ak.Array, **fields: npt.ArrayLike) -> Jets:
@@ -130,6 +131,8 @@ class Jets:
             return self.fields[key]
         if isinstance(key, slice) and key.step in (None, 1):
             return self._contiguous(*key.indices(len(self))[:2])
+        if not isinstance(key, slice) and np.ndim(key) == 0:
+            raise DataError(f"jets[{key}]: choose jets by a slice, such as jets[0:1], a mask or an array of indices")
         return self._gather(np.arange(len(self))[key])
 
     @property
@@ -197,3 +200,11 @@ class Jets:
             {name: column[index] for name, column in self.columns.items()},
             {name: field[rows] for name, field in self.fields.items()},
         )
+
+
+def _check_fields(fields: Mapping[str, npt.NDArray[Any]]) -> None:
+    label, weight = fields.get("label"), fields.get("weight")
+    if label is not None and len(label) and (label.dtype.kind not in "iu" or label.min() < 0):
+        raise DataError("labels are the numbers of classes: integers from 0")
+    if weight is not None and (weight.dtype.kind not in "iuf" or not np.isfinite(weight).all()):
+        raise DataError("weights are finite numbers")

@@ -60,6 +60,18 @@ class Manifest:
         }
         write_atomically(folder / MANIFEST_NAME, (json.dumps(record, indent=1) + "\n").encode())
 
+    def _check(self, path: Path, jets: Mapping[str, int]) -> None:
+        """Refuse a description that contradicts itself."""
+        if not self.classes or len(set(self.classes)) < len(self.classes) or not _all_names(self.classes):
+            raise DataError(f"{path}: classes {list(self.classes)} are not different names; restore the file")
+        if not _all_names((*self.constituent_fields, *self.jet_fields)):
+            raise DataError(f"{path}: its fields are not names; restore the file")
+        files = [part.file for parts in self.parts.values() for part in parts]
+        if len(set(files)) < len(files):
+            raise DataError(f"{path}: a part is listed twice; restore the file")
+        if {split: self.num_jets(split) for split in self.parts} != dict(jets):
+            raise DataError(f"{path}: its parts do not add up to the jets that it states; restore the file")
+
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read `dataset.json`.
@@ -78,16 +90,24 @@ class Manifest:
                 raise DataError(
                     f"{path}: format version {record['version']}; this jetforge reads version {FORMAT_VERSION}"
                 )
-            return cls(
+            if not all(isinstance(record[name], list) for name in ("classes", "constituent_fields", "jet_fields")):
+                raise TypeError("classes and fields are lists")
+            manifest = cls(
                 classes=tuple(record["classes"]),
                 constituent_fields=tuple(record["constituent_fields"]),
                 jet_fields=tuple(record["jet_fields"]),
-                provenance=record["provenance"],
+                provenance=dict(record["provenance"]),
                 parts={split: [Part(**part) for part in parts] for split, parts in record["parts"].items()},
             )
+            manifest._check(path, record["jets"])
+            return manifest
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not valid JSON ({error}); make the dataset again") from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"{path}: not a description of a dataset ({error!r}); make the dataset again") from None
+
+
+def _all_names(values: Sequence[object]) -> bool:
+    return all(isinstance(value, str) and value for value in values)

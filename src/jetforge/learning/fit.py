@@ -183,7 +183,11 @@ def _prepare(run: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> bo
         for name in (DESCRIPTION_NAME, WEIGHTS_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
             (run / name).unlink(missing_ok=True)
         shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
-    elif path.is_file():
+    elif not path.is_file():
+        strangers = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
+        if strangers:
+            raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); choose a new directory")
+    else:
         changed = _differences(path, recipe)
         if changed:
             raise RecipeError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from jetforge.errors import DataError
+
 RECIPE_NAME = "recipe.yaml"
 METRICS_NAME = "metrics.jsonl"
 CHECKPOINT_FOLDER = "checkpoints"
@@ -15,8 +17,23 @@ MEASURED_NAMES = ("metrics.json", "roc.png", "report.html")
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """Return the rows of a run's `metrics.jsonl`, one a finished epoch; none where there is no such file."""
+    """Return the rows of a run's `metrics.jsonl`, one a finished epoch; none where there is no such file.
+
+    Raises
+    ------
+    DataError
+        If a line is something else.
+    """
     path = run / METRICS_NAME
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    rows = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(dict(json.loads(line)))
+            rows[-1]["epoch"]
+        except (ValueError, TypeError, KeyError):
+            raise DataError(f"{path}:{number}: not a row of measured values; remove the line") from None
+    return rows

@@ -304,4 +304,8 @@ class LundRepresentation(Representation):
 
 
 def _trees(jets: "Jets | ak.Array") -> LundArrays:
-    return lund_arrays(flatten(jets) if isinstance(jets, ak.Array) else jets.flat)
+    if isinstance(jets, ak.Array):
+        return lund_arrays(flatten(jets))
+    if not hasattr(jets, "flat") or isinstance(jets, np.ndarray):
+        raise DataError(f"jets are Jets or an awkward array of constituents, not {type(jets).__name__}")
+    return lund_arrays(jets.flat)

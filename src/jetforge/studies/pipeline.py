@@ -12,6 +12,7 @@ from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
 from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.recipe import Recipe
+from jetforge.taggers import create_tagger
 
 
 class Outcome(NamedTuple):
@@ -63,6 +64,8 @@ def run_recipe(
     JetforgeError
         What `jetforge.generate`, `jetforge.fit` and `jetforge.evaluate` raise.
     """
+    # A tagger that does not exist is better known before hours of generation than after.
+    create_tagger(recipe.tagger.name, **recipe.tagger.arguments)
     if recipe.generate is not None:
         on_stage("generate")
         wanted = recipe.generate
