@@ -84,7 +84,7 @@ def test_parts_and_seeds_differ(tmp_path):
         ({"presets": ["toptag-qcd", "toptag-qcd"]}, "named twice"),
         ({"presets": ["toptag-qdc"]}, "did you mean toptag-qcd"),
         ({"num_jets": 11}, "11 jets cannot be shared equally among 2 presets"),
-        ({"num_jets": 0}, "0 jets cannot be shared"),
+        ({"num_jets": 0}, "the number of jets is positive, not 0"),
         ({"seed": -1}, "integer from 0, not -1"),
         ({"split": (0.5, 0.5)}, "three shares"),
         ({"split": (0.5, 0.4, 0.2)}, "add up to 1"),

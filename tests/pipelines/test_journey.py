@@ -18,6 +18,20 @@ pytest.importorskip("pythia8mc", reason="needs the extra 'generate'")
 JETFORGE = Path(sys.executable).with_name("jetforge")
 
 
+def start(*arguments):
+    """Start a command in a process group of its own, where it can be sent a signal.
+
+    A shell in the background makes its commands ignore Ctrl-C, and whatever they start: here it is heard again.
+    """
+    return subprocess.Popen(
+        [JETFORGE, *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def jetforge(*arguments, **options):
     return subprocess.run([JETFORGE, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
 
@@ -178,8 +192,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_stopped_generation_goes_on_and_loses_nothing(undisturbed, tmp_path, number, code):
     out = tmp_path / "data"
-    command = [JETFORGE, *map(str, GENERATE), "--out", out, "--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = start(*GENERATE, "--out", out, "--workers", 2)
     wait_for(lambda: len(list(out.glob("*/part-*.parquet"))) >= 2)
     # As Ctrl-C on a terminal does, the signal reaches the workers too.
     os.killpg(process.pid, number)
@@ -196,6 +209,19 @@ def test_a_stopped_generation_goes_on_and_loses_nothing(undisturbed, tmp_path, n
     assert kept.items() <= undisturbed.items()
 
 
+def test_a_generation_that_is_stopped_while_its_workers_start_goes_on(undisturbed, tmp_path):
+    out = tmp_path / "data"
+    process = start(*GENERATE, "--out", out, "--workers", 2)
+    wait_for(lambda: (out / "build.json").is_file())
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, error
+    assert "run the same command again" in error.splitlines()[-1]
+    done = jetforge(*GENERATE, "--out", out, "--workers", 0)
+    assert done.returncode == 0, done.stderr
+    assert files(out) == undisturbed
+
+
 def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
@@ -209,9 +235,10 @@ def limit_file_size():
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
 
-def test_a_full_disk_ends_a_generation_with_one_line(undisturbed, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_full_disk_ends_a_generation_with_one_line(undisturbed, tmp_path, workers):
     out = tmp_path / "data"
-    done = jetforge(*GENERATE, "--out", out, "--workers", 0, preexec_fn=limit_file_size)
+    done = jetforge(*GENERATE, "--out", out, "--workers", workers, preexec_fn=limit_file_size)
     assert_one_line(done, 1, "cannot write", "part-00000.parquet")
     assert not list(out.rglob("*.parquet"))
     done = jetforge(*GENERATE, "--out", out, "--workers", 0)
@@ -239,7 +266,7 @@ def test_a_stopped_training_goes_on(toptag, tmp_path, number, code):
     assert undisturbed.returncode == 0, undisturbed.stderr
     out = tmp_path / "run"
     command = ["train", "lundnet2", *settings, "--out", out]
-    process = subprocess.Popen([JETFORGE, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    process = start(*command)
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") >= 2)
     process.send_signal(number)
     error = process.communicate(timeout=60)[1]
@@ -274,9 +301,7 @@ def test_two_processes_train_together_and_one_goes_on(recipe, tmp_path):
 def test_a_signal_stops_all_processes_together(toptag, tmp_path):
     out = tmp_path / "run"
     command = ["train", "lundnet2", "--data", toptag, "--out", out, "--epochs", 400, "--batch-size", 20, *TWO]
-    process = subprocess.Popen(
-        [JETFORGE, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = start(*command)
     wait_for(lambda: (out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") >= 1)
     process.send_signal(signal.SIGTERM)
     error = process.communicate(timeout=60)[1]
