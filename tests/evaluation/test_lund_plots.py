@@ -81,6 +81,8 @@ def test_the_ratio_leaves_out_bins_of_few_declusterings(declusterings):
 
 def test_samples_without_declusterings_are_drawn_empty():
     plane = lund_density([], [], 10)
+    assert not plane.density.any()
+    assert not plane.counts.any()
     for figure in (plot_lund_planes({"qcd": plane}), plot_lund_ratio(plane, plane)):
         figure.savefig(io.BytesIO(), format="png", dpi=40)
 
