@@ -51,6 +51,21 @@ def toptag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def generated_jets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the constituents of 500 generated jets, an awkward array; tops and QCD jets take turns."""
+    pytest.importorskip("pythia8mc", reason="needs the extra 'generate'")
+    import numpy as np
+
+    import jetforge
+
+    out = tmp_path_factory.mktemp("data") / "physics"
+    jetforge.generate(["toptag-top", "toptag-qcd"], 500, out, seed=5, split=(1, 0, 0), part_jets=125, workers=2)
+    jets = jetforge.open(out).read("train")
+    in_turns = np.stack([np.flatnonzero(jets.label == label) for label in (1, 0)], axis=1).ravel()
+    return jets[in_turns].constituents
+
+
+@pytest.fixture(scope="session")
 def small_dataset() -> Callable[..., Any]:
     """Return a function that writes a dataset of a few jets of four constituents, without a generator.
 

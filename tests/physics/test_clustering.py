@@ -1,120 +1,167 @@
-"""Cambridge/Aachen clustering: every merge takes the closest pair, and rapidity follows FastJet."""
+"""Clustering: every step takes the smallest distance, as a plain search over all pairs finds it."""
 
-import fastjet
 import numpy as np
-import numpy.typing as npt
 import pytest
+from helpers.jets import Momenta, cell_jet, flat_jets, from_angles, spread_jet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jetforge.physics.clustering import (
     History,
     Particles,
+    Veto,
     Workspace,
-    cluster_cambridge_aachen,
-    rapidity,
+    cluster,
+    cluster_vetoing,
+    load_particles,
     workspace,
 )
 
-Momenta = npt.NDArray[np.float64]
-
-
-def spread_jet(rng: np.random.Generator, n: int) -> Momenta:
-    """Return n pions (px, py, pz, E) scattered around an axis at several angular scales."""
-    pt = np.exp(rng.uniform(-1, 4, n))
-    width = 10 ** rng.uniform(-2.5, 0, (2, n))
-    y, phi = rng.uniform(-2, 2), rng.uniform(-np.pi, np.pi)
-    y, phi = np.array([[y], [phi]]) + width * rng.normal(size=(2, n))
-    mt = np.sqrt(pt**2 + 0.13957**2)
-    return np.array([pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)])
-
-
-def cell_jet(rng: np.random.Generator, n: int) -> Momenta:
-    """Return n massless cells on a grid, where equal distances and cells hit twice are common."""
-    pt = rng.integers(1, 5, n).astype(float)
-    y, phi = rng.integers(-3, 4, (2, n)) * 0.1 + np.array([[0.0], [np.pi]])
-    return np.array([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(y), pt * np.cosh(y)])
+powers = st.sampled_from([0.0, 1.0, -1.0, 0.5, -0.3, 2.0])
+radii = st.sampled_from([np.inf, 1.0, 0.3, 0.05])
 
 
 def clustered(
-    momenta: Momenta, memory: tuple[Particles, History, Workspace] | None = None
+    momenta: Momenta,
+    memory: tuple[Particles, History, Workspace] | None = None,
+    *,
+    power: float = 0.0,
+    radius: float = np.inf,
+    wta: bool = False,
+    veto: Veto | None = None,
 ) -> tuple[Particles, History]:
     n = momenta.shape[1]
     particles, history, slots = workspace(n) if memory is None else memory
-    for column, values in zip(particles, momenta, strict=False):
-        column[:n] = values
-    cluster_cambridge_aachen(n, particles, history, slots)
+    assert load_particles(flat_jets(momenta), 0, particles) == n
+    if veto is None:
+        steps = cluster(n, particles, history, slots, power, radius, wta)
+    else:
+        steps = cluster_vetoing(n, particles, history, slots, power, radius, wta, veto)
+    assert steps == (n - 1 if radius == np.inf else n)
     return (
-        Particles(*(column[: 2 * n - 1].copy() for column in particles)),
-        History(*(column[: n - 1].copy() for column in history)),
+        Particles(*(column[: n + steps].copy() for column in particles)),
+        History(*(column[:steps].copy() for column in history)),
     )
 
 
-def squared_distances(particles: Particles, entries: npt.NDArray[np.int64]) -> Momenta:
+def distance_table(particles: Particles, entries: list[int], power: float, radius: float) -> tuple[Momenta, Momenta]:
+    """Return d_ij, infinite on the diagonal, and d_iB of some entries."""
     y, phi = particles.rapidity[entries], particles.phi[entries]
     dphi = np.abs(phi[:, None] - phi[None, :])
-    distances = (y[:, None] - y[None, :]) ** 2 + np.minimum(dphi, 2 * np.pi - dphi) ** 2
-    np.fill_diagonal(distances, np.inf)
-    return np.asarray(distances)
+    table = (y[:, None] - y[None, :]) ** 2 + np.minimum(dphi, 2 * np.pi - dphi) ** 2
+    weight = (particles.px[entries] ** 2 + particles.py[entries] ** 2) ** power
+    table = table * np.minimum(weight[:, None], weight[None, :]) / (1.0 if radius == np.inf else radius**2)
+    np.fill_diagonal(table, np.inf)
+    return table, np.full(len(entries), np.inf) if radius == np.inf else weight
 
 
-def assert_closest_pairs_merge(n: int, particles: Particles, history: History) -> None:
+def assert_smallest_distances(n: int, particles: Particles, history: History, power: float, radius: float) -> None:
     remaining = list(range(n))
-    for t, (i, j) in enumerate(zip(history.first.tolist(), history.second.tolist(), strict=True)):
-        distances = squared_distances(particles, np.array(remaining))
-        taken = distances[remaining.index(i), remaining.index(j)]
-        assert taken <= distances.min() * (1 + 1e-12) + 1e-30
-        remaining = [k for k in remaining if k not in (i, j)] + [n + t]
-    assert remaining == [2 * n - 2]
+    for t, (i, j, distance) in enumerate(zip(*(column.tolist() for column in history), strict=True)):
+        pairs, beam = distance_table(particles, remaining, power, radius)
+        smallest = min(pairs.min(), beam.min())
+        if j == -1:
+            taken = beam[remaining.index(i)]
+            remaining.remove(i)
+        else:
+            partner = j if j >= 0 else -2 - j
+            taken = pairs[remaining.index(i), remaining.index(partner)]
+            remaining = [k for k in remaining if k not in (i, partner)] + [n + t]
+        assert taken <= smallest * (1 + 1e-12) + 1e-25
+        assert distance == pytest.approx(taken, rel=1e-9, abs=1e-25)
+    assert remaining == ([2 * n - 2] if radius == np.inf else [])
 
 
-@given(st.integers(0, 10**6), st.integers(1, 60), st.sampled_from([spread_jet, cell_jet]))
-def test_every_merge_takes_the_closest_pair(seed: int, n: int, make: object) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from([spread_jet, cell_jet]), powers, radii, st.booleans())
+def test_every_step_takes_the_smallest_distance(
+    seed: int, n: int, make: object, power: float, radius: float, wta: bool
+) -> None:
     assert callable(make)
-    particles, history = clustered(make(np.random.default_rng(seed), n))
-    assert_closest_pairs_merge(n, particles, history)
+    particles, history = clustered(make(seed, n), power=power, radius=radius, wta=wta)
+    assert_smallest_distances(n, particles, history, power, radius)
 
 
-def test_more_constituents_than_fit_into_eight_bits() -> None:
-    particles, history = clustered(spread_jet(np.random.default_rng(3), 300))
-    assert_closest_pairs_merge(300, particles, history)
+@pytest.mark.parametrize("power", [0.0, 1.0, -1.0])
+def test_more_constituents_than_fit_into_eight_bits(power: float) -> None:
+    particles, history = clustered(spread_jet(3, 300), power=power)
+    assert_smallest_distances(300, particles, history, power, np.inf)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 60))
-def test_the_merged_momentum_is_the_sum(seed: int, n: int) -> None:
-    momenta = spread_jet(np.random.default_rng(seed), n)
-    particles, _ = clustered(momenta)
+@given(st.integers(0, 10**6), st.integers(1, 60), powers)
+def test_the_merged_momentum_is_the_sum(seed: int, n: int, power: float) -> None:
+    momenta = spread_jet(seed, n)
+    particles, _ = clustered(momenta, power=power)
     np.testing.assert_allclose([column[-1] for column in particles[:4]], momenta.sum(axis=1), rtol=1e-12, atol=1e-9)
 
 
+@given(st.integers(0, 10**6), st.integers(1, 60), powers)
+def test_the_winner_takes_all(seed: int, n: int, power: float) -> None:
+    momenta = spread_jet(seed, n)
+    particles, history = clustered(momenta, power=power, wta=True)
+    pt = np.hypot(particles.px, particles.py)
+    mass2 = particles.energy**2 - particles.px**2 - particles.py**2 - particles.pz**2
+    for t, (i, j) in enumerate(zip(history.first, history.second, strict=True)):
+        winner = i if pt[i] >= pt[j] else j
+        assert pt[n + t] == pytest.approx(pt[i] + pt[j], rel=1e-12)
+        assert particles.rapidity[n + t] == particles.rapidity[winner]
+        assert particles.phi[n + t] == particles.phi[winner]
+        assert np.arctan2(particles.py[n + t], particles.px[n + t]) == pytest.approx(particles.phi[winner])
+        assert np.arctanh(particles.pz[n + t] / particles.energy[n + t]) == pytest.approx(particles.rapidity[winner])
+        assert mass2[n + t] == pytest.approx(mass2[winner], abs=1e-9 * particles.energy[n + t] ** 2)
+
+
+@given(st.integers(0, 10**6), st.integers(2, 40), st.booleans(), st.floats(0.0, 2.0), st.floats(0.0, 0.5))
+def test_a_veto_drops_soft_and_wide_prongs_alone(
+    seed: int, n: int, vector_sum: bool, beta: float, r_cut: float
+) -> None:
+    veto = Veto(0.1, beta, 0.8, r_cut, vector_sum)
+    particles, history = clustered(spread_jet(seed, n), veto=veto)
+    assert_smallest_distances(n, particles, history, 0.0, np.inf)
+    pt = np.hypot(particles.px, particles.py)
+    for t, (i, j, delta2) in enumerate(zip(*history, strict=True)):
+        partner = j if j >= 0 else -2 - j
+        total = pt[i] + pt[partner]
+        if vector_sum:
+            total = np.hypot(particles.px[i] + particles.px[partner], particles.py[i] + particles.py[partner])
+        soft = min(pt[i], pt[partner]) < 0.1 * (delta2 / 0.8**2) ** (beta / 2) * total
+        assert (j < 0) == (soft and delta2 > r_cut**2)
+        if j < 0:
+            assert pt[i] >= pt[partner]
+            assert all(column[n + t] == column[i] for column in particles)
+        else:
+            assert particles.energy[n + t] == particles.energy[i] + particles.energy[j]
+
+
+def test_with_a_beam_everything_left_at_the_end_goes_softest_first_without_weights() -> None:
+    particles, history = clustered(from_angles([5.0, 9.0, 1.0, 7.0], [0, 1, 2, 3], [0, 1, 2, 3]), radius=0.4)
+    assert history.second.tolist() == [-1] * 4
+    assert history.first.tolist() == [2, 0, 3, 1]
+    assert history.distance.tolist() == [1.0] * 4
+    assert particles.px[1] == pytest.approx(9 * np.cos(1))
+
+
+def test_constituents_along_the_beam_do_not_stop_the_search() -> None:
+    jet = np.concatenate([spread_jet(1, 5), [[0, 0], [0, 0], [7.0, -1e100], [7.0, 1e100]], np.zeros((4, 1))], axis=1)
+    for power in (0.0, 1.0, -1.0, 0.5, -2.0):
+        for radius in (np.inf, 0.4):
+            for wta in (False, True):
+                _, history = clustered(jet, power=power, radius=radius, wta=wta)
+                used = np.concatenate([history.first, history.second[history.second >= 0]])
+                assert sorted(used)[:8] == list(range(8))
+                assert np.isfinite(history.distance).all()
+
+
+def test_no_constituent_makes_no_step() -> None:
+    particles, history, slots = workspace(0)
+    assert cluster(0, particles, history, slots, 1.0, 0.4, False) == 0
+
+
 def test_what_is_left_in_the_workspace_does_not_matter() -> None:
-    rng = np.random.default_rng(4)
     memory = workspace(90)
-    clustered(spread_jet(rng, 90), memory)
-    momenta = spread_jet(rng, 37)
-    for again, fresh in zip(clustered(momenta, memory), clustered(momenta), strict=True):
-        for column, expected in zip(again, fresh, strict=True):
-            np.testing.assert_array_equal(column, expected)
-
-
-@pytest.mark.parametrize(
-    "momentum",
-    [
-        (3.0, 4.0, 12.0, 13.0),
-        (3.0, 4.0, -12.0, 13.0),
-        (3.0, 4.0, 12.0, 12.9999),
-        (1e-8, 0.0, 500.0, 500.0),
-        (0.0, 0.0, 7.0, 7.0),
-        (0.0, 0.0, -7.0, 7.0),
-        (0.0, 0.0, 0.0, 0.0),
-        (0.0, 0.0, 2.0, 5.0),
-        (1.0, 2.0, 0.0, 9.0),
-    ],
-)
-def test_rapidity_is_that_of_fastjet(momentum: tuple[float, float, float, float]) -> None:
-    assert rapidity(*momentum) == pytest.approx(fastjet.PseudoJet(*momentum).rap(), rel=1e-14, abs=1e-15)
-
-
-def test_rapidity_is_finite_along_the_beam_with_energy_below_momentum() -> None:
-    assert rapidity(0.0, 0.0, 7.0, 6.9999) == 1e5 + 7.0
-    assert rapidity(0.0, 0.0, -7.0, 6.9999) == -1e5 - 7.0
+    for power, radius in [(0.0, np.inf), (1.0, 0.4), (-1.0, 0.2)]:
+        clustered(spread_jet(4, 90), memory, power=power, radius=radius)
+        momenta = spread_jet(5, 37)
+        again = clustered(momenta, memory, power=1.0)
+        for given_back, expected in zip(again, clustered(momenta, power=1.0), strict=True):
+            for column, values in zip(given_back, expected, strict=True):
+                np.testing.assert_array_equal(column, values)

@@ -5,53 +5,35 @@ import math
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import fastjet
 import numpy as np
-import numpy.typing as npt
 import pytest
+from helpers.jets import (
+    Momenta,
+    anti_kt_jets,
+    awkward_jets,
+    boosted,
+    flat_jets,
+    from_angles,
+    pseudojets,
+    read_event,
+    rotated,
+    spread_jet,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 import jetforge
 from jetforge.errors import DataError
 from jetforge.jets import Jets
-from jetforge.physics.flat import FlatJets
 from jetforge.physics.lund import LundArrays, lund_arrays, lund_tree
 
-Momenta = npt.NDArray[np.float64]
 LOGARITHMS = ("ln_kt", "ln_delta", "ln_z", "ln_m")
-
-
-def spread_jet(seed: int, n: int) -> Momenta:
-    """Return n pions (px, py, pz, E) scattered around an axis at several angular scales."""
-    rng = np.random.default_rng(seed)
-    pt = np.exp(rng.uniform(-1, 4, n))
-    width = 10 ** rng.uniform(-2.5, 0, (2, n))
-    axis = np.array([[rng.uniform(-2, 2)], [rng.uniform(-np.pi, np.pi)]])
-    y, phi = axis + width * rng.normal(size=(2, n))
-    return from_angles(pt, y, phi, 0.13957)
-
-
-def from_angles(pt: npt.ArrayLike, y: npt.ArrayLike, phi: npt.ArrayLike, m: float = 0.0) -> Momenta:
-    pt, y, phi = np.asarray(pt, dtype=float), np.asarray(y, dtype=float), np.asarray(phi, dtype=float)
-    mt = np.sqrt(pt**2 + m**2)
-    return np.array([pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)])
-
-
-def flat_jets(*jets: Momenta) -> FlatJets:
-    offsets = np.cumsum([0, *(jet.shape[1] for jet in jets)])
-    columns = [np.ascontiguousarray(column) for column in np.concatenate(jets, axis=1)]
-    return FlatJets(offsets, *columns)
-
-
-def awkward_jets(*jets: Momenta) -> ak.Array:
-    flat = flat_jets(*jets)
-    columns = dict(zip(("px", "py", "pz", "energy"), flat[1:], strict=True))
-    return ak.unflatten(ak.zip(columns), np.diff(flat.offsets))
 
 
 def tree_of(jet: Momenta) -> LundArrays:
@@ -65,10 +47,6 @@ def assert_trees_close(tree: LundArrays, expected: LundArrays, tolerance: float)
         np.testing.assert_allclose(getattr(tree, name), getattr(expected, name), atol=tolerance, rtol=0, err_msg=name)
     turn = np.remainder(tree.psi - expected.psi + np.pi, 2 * np.pi) - np.pi
     np.testing.assert_allclose(turn, 0, atol=tolerance, err_msg="psi")
-
-
-def pseudojets(jet: Momenta) -> list[fastjet.PseudoJet]:
-    return [fastjet.PseudoJet(*map(float, momentum)) for momentum in jet.T]
 
 
 def fastjet_tree(jet: Momenta) -> LundArrays:
@@ -170,10 +148,8 @@ def test_equal_distances_are_ties_and_nothing_else_differs_from_fastjet() -> Non
 
 def reference_jets(refs: Path) -> ak.Array:
     """Return the two hard anti-kt jets (R = 1) of the event that the LundPlane contrib shows."""
-    event = np.loadtxt(refs / "fjcontrib" / "data" / "single-event.dat").T
-    sequence = fastjet.ClusterSequence(pseudojets(event), fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0))
-    jets = fastjet.sorted_by_pt(sequence.inclusive_jets(500.0))
-    return awkward_jets(*(np.array([[p.px(), p.py(), p.pz(), p.e()] for p in jet.constituents()]).T for jet in jets))
+    event = read_event(refs / "fjcontrib" / "data" / "single-event.dat")
+    return awkward_jets(*anti_kt_jets(event, 1.0, 500.0))
 
 
 def printed_pairs(text: str) -> list[tuple[str, str]]:
@@ -315,17 +291,10 @@ def test_the_order_of_constituents_does_not_matter(seed: int, n: int) -> None:
     assert all(a.tobytes() == b.tobytes() for a, b in zip(shuffled, tree_of(jet), strict=True))
 
 
-def rotation(angle: float) -> Callable[[Momenta], Momenta]:
-    c, s = math.cos(angle), math.sin(angle)
-    return lambda jet: np.array([c * jet[0] - s * jet[1], s * jet[0] + c * jet[1], jet[2], jet[3]])
-
-
-def boost(y: float) -> Callable[[Momenta], Momenta]:
-    c, s = math.cosh(y), math.sinh(y)
-    return lambda jet: np.array([jet[0], jet[1], c * jet[2] + s * jet[3], s * jet[2] + c * jet[3]])
-
-
-transformations = st.one_of(st.floats(-4, 4).map(rotation), st.floats(-1.5, 1.5).map(boost))
+transformations = st.one_of(
+    st.floats(-4, 4).map(lambda a: partial(rotated, angle=a)),
+    st.floats(-1.5, 1.5).map(lambda y: partial(boosted, eta=y)),
+)
 
 
 @given(seeds, sizes, transformations)

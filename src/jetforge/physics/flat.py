@@ -99,6 +99,26 @@ def flatten(constituents: ak.Array) -> FlatJets:
     return flat
 
 
+def flat_of(jets: Any) -> FlatJets:
+    """Return the four-momenta of jets in any of the forms that the functions of this package take.
+
+    Parameters
+    ----------
+    jets
+        An awkward array of constituents (see `flatten`), a `jetforge.Jets`, or a `FlatJets`, which is given back
+        as it is.
+
+    Raises
+    ------
+    DataError
+        If it is none of these, or `flatten` refuses it.
+    """
+    if isinstance(jets, FlatJets):
+        return jets
+    flat = getattr(jets, "flat", None)
+    return flat if isinstance(flat, FlatJets) else flatten(jets)
+
+
 def checked(flat: FlatJets) -> FlatJets:
     """Return flat jets that no kernel can stumble over.
 

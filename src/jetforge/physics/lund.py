@@ -4,26 +4,24 @@ Dreyer, Salam, Soyez, arXiv:1807.04758 (the plane and its variables), and Dreyer
 whole tree of primary, secondary and further declusterings as the input of a network).
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from math import sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
-from numba import config, njit
+from numba import njit
 
-from jetforge.physics.clustering import History, Particles, cluster_cambridge_aachen, workspace
+from jetforge.physics.clustering import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.elementary import atan2, log
-from jetforge.physics.flat import FlatJets, flatten
+from jetforge.physics.flat import FlatJets, flat_of
+from jetforge.physics.kinematics import largest_jet, wrapped
+from jetforge.physics.parallel import for_all_jets
 
 FLOOR = 1e-6
 """Smallest Delta, kt (GeV) and m (GeV) of a declustering."""
 Z_FLOOR = 1e-20
 """Smallest z of a declustering; only a prong without transverse momentum is below."""
-
-_PI = 3.141592653589793
-_JETS_PER_TASK = 512
 
 
 class LundArrays(NamedTuple):
@@ -95,8 +93,7 @@ def _transform(out: LundArrays, begin: int, end: int) -> None:
     ln_m, psi = out.ln_m[begin:end], out.psi[begin:end]
     for i in range(end - begin):
         dy, dphi = ln_delta[i], psi[i]
-        dphi = dphi - 2 * _PI if dphi > _PI else dphi
-        dphi = dphi + 2 * _PI if dphi <= -_PI else dphi
+        dphi = wrapped(dphi)
         ln_delta[i] = sqrt(dy * dy + dphi * dphi)
         psi[i] = atan2(dy, dphi)
     for i in range(end - begin):
@@ -115,24 +112,16 @@ def _transform(out: LundArrays, begin: int, end: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _lund_kernel(flat: FlatJets, first: int, last: int, out: LundArrays) -> None:
+def _lund_kernel(first: int, last: int, flat: FlatJets, out: LundArrays) -> None:
     """Write the trees of the jets first <= j < last."""
-    largest = 0
-    for j in range(first, last):
-        largest = max(largest, flat.offsets[j + 1] - flat.offsets[j])
+    largest = largest_jet(flat.offsets, first, last)
     particles, history, slots = workspace(largest)
     links = _Links(np.empty(2 * largest), np.empty(2 * largest, dtype=np.int64), np.empty(2 * largest, dtype=np.bool_))
     for j in range(first, last):
-        o = flat.offsets[j]
-        n = flat.offsets[j + 1] - o
+        n = load_particles(flat, j, particles)
         if n < 2:
             continue
-        for i in range(n):
-            particles.px[i] = flat.px[o + i]
-            particles.py[i] = flat.py[o + i]
-            particles.pz[i] = flat.pz[o + i]
-            particles.energy[i] = flat.energy[o + i]
-        cluster_cambridge_aachen(n, particles, history, slots)
+        cluster(n, particles, history, slots, 0.0, inf, False)
         _collect(n, particles, history, links, out, out.offsets[j])
         _transform(out, out.offsets[j], out.offsets[j + 1])
 
@@ -161,17 +150,7 @@ def lund_arrays(flat: FlatJets, *, num_threads: int | None = None) -> LundArrays
     ln_kt, ln_delta, ln_z, ln_m, psi = (np.empty(size) for _ in range(5))
     parent, is_primary = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.bool_)
     out = LundArrays(offsets, ln_kt, ln_delta, ln_z, ln_m, psi, parent, is_primary)
-    threads = int(vars(config)["NUMBA_NUM_THREADS"]) if num_threads is None else num_threads
-    starts = range(0, n_jets, _JETS_PER_TASK)
-    # Threads of our own: the pools behind numba's prange abort the process when it is forked (as data loaders
-    # do) or when two threads call at once.
-    if threads == 1 or len(starts) == 1:
-        _lund_kernel(flat, 0, n_jets, out)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            tasks = [pool.submit(_lund_kernel, flat, j, min(j + _JETS_PER_TASK, n_jets), out) for j in starts]
-        for task in tasks:
-            task.result()
+    for_all_jets(_lund_kernel, n_jets, flat, out, num_threads=num_threads)
     return out
 
 
@@ -214,7 +193,7 @@ def lund_tree(constituents: ak.Array) -> ak.Array:
     Variables as in Dreyer, Salam, Soyez, arXiv:1807.04758, section 2, and the tree as in Dreyer, Qu,
     arXiv:2012.08526.
     """
-    lund = lund_arrays(flatten(constituents))
+    lund = lund_arrays(flat_of(constituents))
     fields = lund._asdict()
     offsets = fields.pop("offsets")
     record = ak.contents.RecordArray([ak.contents.NumpyArray(x) for x in fields.values()], list(fields))
