@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 import jetforge
 from jetforge.errors import DataError, JetforgeError
-from jetforge.physics.subjets import clustering_history, exclusive_distances, exclusive_subjets, inclusive_subjets
+from jetforge.physics.history import clustering_history, exclusive_distances
+from jetforge.physics.subjets import exclusive_subjets, inclusive_subjets
 
 FASTJET = {
     "cambridge_aachen": fastjet.cambridge_algorithm,

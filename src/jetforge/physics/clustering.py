@@ -6,13 +6,6 @@ Cambridge/Aachen algorithm (Dokshitzer, Leder, Moretti, Webber, hep-ph/9707323; 
 hep-ph/9907280), p = 1 the kt algorithm (Catani, Dokshitzer, Seymour, Webber, Nucl. Phys. B 406 (1993) 187; Ellis,
 Soper, hep-ph/9305266), p = -1 anti-kt (Cacciari, Salam, Soyez, arXiv:0802.1189). Rapidity, mass and sums
 are formed in the same order of operations as in FastJet (arXiv:1111.6097), so that the two agree to rounding.
-
-The search keeps all that it needs in short contiguous arrays. Each remaining pseudojet sits in a slot with
-a lower bound on its distance to the others and the beam, and every pair is covered by the bound of at least one of
-the two. If the neighbour that gave the smallest bound is still there, these two are the closest pair; if not,
-that bound is measured anew. A distance carries the number of a slot in its last bits, so that a plain
-running minimum, which the compiler vectorises, also tells where it is. Distances that agree to 1e-13 (up to
-256 constituents) thus count as equal.
 """
 
 from math import inf, sqrt
@@ -22,18 +15,25 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.physics.elementary import atan2, bits_float, float_bits, smaller
+from jetforge.physics.elementary import atan2, float_bits, smaller
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.kinematics import rapidity, wrapped
+from jetforge.physics.neighbours import (
+    BEAM,
+    LANES,
+    LARGEST_WEIGHT,
+    NO_BOUND,
+    Metric,
+    Workspace,
+    clear,
+    fill,
+    least_bound,
+    padded,
+    scan,
+    vacate,
+)
 
-_TWO_PI = 2 * 3.141592653589793
-_FAR = 2.0**340  # rapidity of an empty slot, beyond that of any constituent
-_NO_BOUND = 2.0**1000  # last bits 0, which is a slot that exists
-_NO_ZERO = 1e-300  # keeps distances away from denormal numbers, which some threads flush to zero
-_LANES = 16  # slots in use are rounded up to this, so that loops have no scalar remainder
-_BEAM = -1  # the neighbour of a pseudojet that is closest to the beam
-_LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-90, 1e90  # kt^2p relative to that of the hardest constituent
-_SEARCH_MATH = {"nnan", "nsz", "contract"}
+_LEAST_WEIGHT = 1e-90
 
 
 class Particles(NamedTuple):
@@ -76,33 +76,12 @@ class Veto(NamedTuple):
     vector_sum: bool
 
 
-class Workspace(NamedTuple):
-    """Memory of the search, reused from jet to jet; `workspace` allocates it."""
-
-    rapidity: npt.NDArray[np.float64]  # of the pseudojet in each slot
-    phi: npt.NDArray[np.float64]
-    weight: npt.NDArray[np.float64]  # kt^2p
-    bound: npt.NDArray[np.float64]  # distance, own slot in the last bits
-    neighbour: npt.NDArray[np.int64]  # entry of Particles at that distance, or the beam
-    entry: npt.NDArray[np.int64]  # entry of Particles in each slot
-    slot: npt.NDArray[np.int64]  # slot of each entry, -1 once it is merged
-
-
-class _Metric(NamedTuple):
-    """What a distance is, and how many last bits of it are the number of a slot."""
-
-    power: float
-    scale: float  # kt^2 of the hardest constituent
-    radius2: float  # inf for no beam
-    mask: int
-
-
 @njit(cache=True)
 def workspace(largest: int) -> tuple[Particles, History, Workspace]:
     """Return memory for jets of up to `largest` constituents."""
     momenta = np.empty((6, 2 * largest + 1))
-    slots = np.empty((5, largest + _LANES))
-    numbers = np.empty((5, 2 * largest + _LANES), dtype=np.int64)
+    slots = np.empty((5, largest + LANES))
+    numbers = np.empty((5, 2 * largest + LANES), dtype=np.int64)
     return (
         Particles(momenta[0], momenta[1], momenta[2], momenta[3], momenta[4], momenta[5]),
         History(numbers[0], numbers[1], slots[4]),
@@ -124,46 +103,16 @@ def load_particles(flat: FlatJets, j: int, particles: Particles) -> int:
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def _weight(px: float, py: float, metric: _Metric) -> float:
+def _weight(px: float, py: float, metric: Metric) -> float:
     """Return kt^2p relative to that of the hardest constituent, within limits that keep distances finite."""
     ratio = (px * px + py * py) / metric.scale
     if metric.power == 1.0:
         weight = ratio
     elif metric.power == -1.0:
-        weight = 1.0 / ratio if ratio > 0.0 else _LARGEST_WEIGHT
+        weight = 1.0 / ratio if ratio > 0.0 else LARGEST_WEIGHT
     else:
-        weight = ratio**metric.power if ratio > 0.0 else (0.0 if metric.power > 0.0 else _LARGEST_WEIGHT)
-    return min(max(weight, _LEAST_WEIGHT), _LARGEST_WEIGHT)
-
-
-@njit(cache=True, error_model="numpy", fastmath=_SEARCH_MATH, forceinline=True)
-def _scan(
-    y: float, phi: float, weight: float, slots: Workspace, weights: npt.NDArray[np.float64] | None, size: int, mask: int
-) -> tuple[float, float]:
-    """Return the smallest distance of a pseudojet to a slot, with its number, and the smallest bound.
-
-    Compiled twice: `weights` is None where all weights are 1.
-    """
-    nearest = _NO_BOUND
-    least = _NO_BOUND
-    for x in range(size):
-        dy = slots.rapidity[x] - y
-        dphi = abs(slots.phi[x] - phi)
-        dphi = smaller(dphi, _TWO_PI - dphi)
-        squared = dy * dy + (dphi * dphi + _NO_ZERO)
-        if weights is not None:
-            squared = squared * smaller(weights[x], weight) + _NO_ZERO
-        nearest = smaller(nearest, bits_float((float_bits(squared) & ~mask) | x))
-        least = smaller(least, slots.bound[x])
-    return nearest, least
-
-
-@njit(cache=True, error_model="numpy", fastmath=_SEARCH_MATH, forceinline=True)
-def _least_bound(slots: Workspace, size: int) -> float:
-    least = _NO_BOUND
-    for x in range(size):
-        least = smaller(least, slots.bound[x])
-    return least
+        weight = ratio**metric.power if ratio > 0.0 else (0.0 if metric.power > 0.0 else LARGEST_WEIGHT)
+    return min(max(weight, _LEAST_WEIGHT), LARGEST_WEIGHT)
 
 
 @njit(cache=True)
@@ -180,63 +129,8 @@ def _softest(slots: Workspace, particles: Particles, size: int) -> int:
 
 
 @njit(cache=True, forceinline=True)
-def _padded(size: int) -> int:
-    return (size + _LANES - 1) & -_LANES
-
-
-@njit(cache=True, forceinline=True)
-def _renumbered(distance: float, slot: int, mask: int) -> float:
-    """Return the distance with another slot in its last bits."""
-    return bits_float((float_bits(distance) & ~mask) | slot)
-
-
-@njit(cache=True, forceinline=True)
-def _clear(slots: Workspace, x: int) -> None:
-    slots.rapidity[x] = _FAR
-    slots.weight[x] = _LARGEST_WEIGHT
-    slots.bound[x] = _NO_BOUND
-
-
-@njit(cache=True, forceinline=True)
-def _fill(
-    slots: Workspace, x: int, entry: int, y: float, phi: float, weight: float, nearest: float, metric: _Metric
-) -> float:
-    """Put an entry into an empty slot and return its bound."""
-    beam = weight * metric.radius2
-    if nearest < beam:
-        bound = _renumbered(nearest, x, metric.mask)
-        slots.neighbour[x] = slots.entry[float_bits(nearest) & metric.mask]
-    else:
-        bound = _renumbered(beam, x, metric.mask)
-        slots.neighbour[x] = _BEAM
-    slots.rapidity[x] = y
-    slots.phi[x] = phi
-    slots.weight[x] = weight
-    slots.bound[x] = bound
-    slots.entry[x] = entry
-    slots.slot[entry] = x
-    return bound
-
-
-@njit(cache=True, forceinline=True)
-def _vacate(slots: Workspace, x: int, last: int, mask: int) -> None:
-    """Empty a slot, and close the gap with what is in the last."""
-    slots.slot[slots.entry[x]] = -1
-    if x != last:
-        moved = slots.entry[last]
-        slots.rapidity[x] = slots.rapidity[last]
-        slots.phi[x] = slots.phi[last]
-        slots.weight[x] = slots.weight[last]
-        slots.bound[x] = _renumbered(slots.bound[last], x, mask)
-        slots.neighbour[x] = slots.neighbour[last]
-        slots.entry[x] = moved
-        slots.slot[moved] = x
-    _clear(slots, last)
-
-
-@njit(cache=True, forceinline=True)
 def _start(
-    n: int, particles: Particles, slots: Workspace, weights: npt.NDArray[np.float64] | None, metric: _Metric
+    n: int, particles: Particles, slots: Workspace, weights: npt.NDArray[np.float64] | None, metric: Metric
 ) -> float:
     """Give each constituent a slot, and a bound that covers its pairs with those before; return the least."""
     px, py, pz, energy = particles.px, particles.py, particles.pz, particles.energy
@@ -244,15 +138,15 @@ def _start(
         particles.rapidity[i] = rapidity(px[i], py[i], pz[i], energy[i])
     for i in range(n):
         particles.phi[i] = atan2(py[i], px[i])
-    for x in range(_padded(n)):
-        _clear(slots, x)
+    for x in range(padded(n)):
+        clear(slots, x)
         slots.phi[x] = 0.0
-    lowest = _NO_BOUND
+    lowest = NO_BOUND
     for i in range(n):
         y, phi = particles.rapidity[i], particles.phi[i]
         weight = 1.0 if weights is None else _weight(px[i], py[i], metric)
-        nearest, _ = _scan(y, phi, weight, slots, weights, _padded(i), metric.mask)
-        lowest = smaller(lowest, _fill(slots, i, i, y, phi, weight, nearest, metric))
+        nearest, _ = scan(y, phi, weight, slots, weights, padded(i), metric.mask)
+        lowest = smaller(lowest, fill(slots, i, i, y, phi, weight, nearest, metric))
     return lowest
 
 
@@ -317,7 +211,7 @@ def _merge(
     i: int,
     j: int,
     k: int,
-    metric: _Metric,
+    metric: Metric,
     wta: bool,
     veto: Veto | None,
 ) -> None:
@@ -354,7 +248,7 @@ def _recombine(
     history: History,
     slots: Workspace,
     weights: npt.NDArray[np.float64] | None,
-    metric: _Metric,
+    metric: Metric,
     wta: bool,
     veto: Veto | None,
 ) -> int:
@@ -367,7 +261,7 @@ def _recombine(
         b = float_bits(lowest) & mask
         neighbour = slots.neighbour[b]
         entry = slots.entry[b]
-        if neighbour == _BEAM:
+        if neighbour == BEAM:
             if weights is None:
                 b = _softest(slots, particles, remaining)
                 entry = slots.entry[b]
@@ -376,28 +270,28 @@ def _recombine(
             history.second[t] = -1
             weight = 1.0 if weights is None else _weight(particles.px[entry], particles.py[entry], metric)
             history.distance[t] = weight * metric.scale**metric.power
-            _vacate(slots, b, remaining, mask)
-            lowest = _least_bound(slots, _padded(remaining))
+            vacate(slots, b, remaining, mask)
+            lowest = least_bound(slots, padded(remaining))
             t += 1
             continue
         a = slots.slot[neighbour]
         if a < 0:
             y, phi, weight = slots.rapidity[b], slots.phi[b], slots.weight[b]
-            _clear(slots, b)
-            nearest, least = _scan(y, phi, weight, slots, weights, _padded(remaining), mask)
-            lowest = smaller(least, _fill(slots, b, entry, y, phi, weight, nearest, metric))
+            clear(slots, b)
+            nearest, least = scan(y, phi, weight, slots, weights, padded(remaining), mask)
+            lowest = smaller(least, fill(slots, b, entry, y, phi, weight, nearest, metric))
             continue
         k = n + t
         _merge(particles, history, t, neighbour, entry, k, metric, wta, veto)
         remaining -= 1
         low, high = (a, b) if a < b else (b, a)
-        _vacate(slots, high, remaining, mask)
+        vacate(slots, high, remaining, mask)
         slots.slot[slots.entry[low]] = -1
-        _clear(slots, low)
+        clear(slots, low)
         y, phi = particles.rapidity[k], particles.phi[k]
         weight = 1.0 if weights is None else _weight(particles.px[k], particles.py[k], metric)
-        nearest, least = _scan(y, phi, weight, slots, weights, _padded(remaining), mask)
-        lowest = smaller(least, _fill(slots, low, k, y, phi, weight, nearest, metric))
+        nearest, least = scan(y, phi, weight, slots, weights, padded(remaining), mask)
+        lowest = smaller(least, fill(slots, low, k, y, phi, weight, nearest, metric))
         t += 1
     return steps
 
@@ -426,7 +320,7 @@ def cluster_vetoing(
     scale = 0.0
     for i in range(n):
         scale = max(scale, particles.px[i] ** 2 + particles.py[i] ** 2)
-    metric = _Metric(power, scale if scale > 0.0 else 1.0, radius * radius, mask)
+    metric = Metric(power, scale if scale > 0.0 else 1.0, radius * radius, mask)
     if power == 0.0:  # all weights are 1, and all distances to the beam the same
         return _recombine(n, particles, history, slots, None, metric, wta, veto)
     return _recombine(n, particles, history, slots, slots.weight, metric, wta, veto)
