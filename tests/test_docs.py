@@ -146,9 +146,8 @@ def test_samples_page_has_the_table_of_presets():
     assert shown == presets_script().preset_table(), "print it anew: python benchmarks/samples.py table"
 
 
-def test_samples_page_has_every_figure():
-    text = (DOCS / "samples.md").read_text()
-    shown = set(re.findall(r"\]\(images/([\w.-]+)\)", text))
+def test_pages_show_every_figure():
+    shown = {name for page in PAGES for name in re.findall(r"\]\((?:\.\./)?images/([\w.-]+)\)", page.read_text())}
     assert shown == {path.name for path in (DOCS / "images").iterdir()}
     assert all((DOCS / "images" / name).stat().st_size < 150_000 for name in shown)
 

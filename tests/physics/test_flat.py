@@ -1,14 +1,18 @@
 """Flat arrays from awkward jets: what is accepted, without copies, and what is refused with which words."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import pytest
 import vector
+from helpers.jets import awkward_jets, spread_jet
 
 from jetforge.errors import DataError
-from jetforge.physics.flat import FlatJets, checked, flatten
+from jetforge.jets import Jets
+from jetforge.physics.flat import FlatJets, checked, flat_of, flatten
 
 MOMENTA = {"px": 3.0, "py": 4.0, "pz": 12.0, "energy": 14.0}
 
@@ -170,3 +174,49 @@ def test_flat_jets_of_unknown_origin_are_checked(changes: dict[str, Any], messag
     assert checked(flat) is flat
     with pytest.raises(DataError, match=message):
         checked(FlatJets(**(good | {name: np.asarray(value) for name, value in changes.items()})))
+
+
+def test_arrays_that_are_read_when_needed_are_taken(tmp_path: Path) -> None:
+    jets = awkward_jets(spread_jet(1, 5), spread_jet(2, 0), spread_jet(3, 9))
+    ak.to_parquet(jets, tmp_path / "jets.parquet")
+    ak.to_feather(jets, tmp_path / "jets.feather")
+    form, length, buffers = ak.to_buffers(jets)
+    later = {name: partial(np.copy, buffer) for name, buffer in buffers.items()}
+    expected = flatten(jets)
+    for same in (
+        ak.from_parquet(tmp_path / "jets.parquet"),
+        ak.from_feather(tmp_path / "jets.feather"),
+        ak.from_buffers(form, length, later),
+    ):
+        for column, values in zip(flatten(same), expected, strict=True):
+            np.testing.assert_array_equal(column, values)
+            assert column.flags.writeable
+
+
+def test_jets_of_every_form_are_taken() -> None:
+    jets = awkward_jets(spread_jet(1, 5), spread_jet(3, 9))
+    flat = flatten(jets)
+    assert all(a is b for a, b in zip(flat_of(flat), flat, strict=True))
+    for found in (flat_of(jets), flat_of(Jets.from_constituents(jets))):
+        for column, values in zip(found, flat, strict=True):
+            np.testing.assert_array_equal(column, values)
+
+
+def test_flat_arrays_of_any_order_of_bytes_are_converted() -> None:
+    flat = flatten(awkward_jets(spread_jet(1, 5)))
+    table = np.stack(flat[1:], axis=1)
+    read_only = [column.copy() for column in flat[1:]]
+    for column in read_only:
+        column.flags.writeable = False
+    for columns in ([column.astype(">f8") for column in flat[1:]], list(table.T), read_only):
+        converted = flat_of(FlatJets(flat.offsets.astype(">i4"), *columns))
+        assert_flat(converted, [0, 5], flat.px.tolist())
+        assert converted.energy.flags.writeable
+
+
+@pytest.mark.parametrize("jets", [np.ones((3, 4)), [[1, 2]], None, "jets"])
+def test_other_things_are_no_jets(jets: Any) -> None:
+    with pytest.raises(DataError, match="must be an awkward array of jets"):
+        flat_of(jets)
+    with pytest.raises(DataError, match="offsets must start at 0"):
+        flat_of(FlatJets(np.array([0, 3]), *np.ones((4, 2))))

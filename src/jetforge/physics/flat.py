@@ -47,7 +47,7 @@ class FlatJets(NamedTuple):
 
 
 def flatten(constituents: ak.Array) -> FlatJets:
-    """Return the four-momenta of jets as flat arrays, without a copy where they are float64 and contiguous.
+    """Return the four-momenta of jets as flat arrays, without a copy where they are float64, contiguous and writable.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def flatten(constituents: ak.Array) -> FlatJets:
     if not jets.is_list:
         raise wrong_shape
     jets = jets.to_ListOffsetArray64(True)
-    offsets: npt.NDArray[np.int64] = np.ascontiguousarray(jets.offsets.data)
+    offsets: npt.NDArray[np.int64] = np.require(jets.offsets.data, np.int64, ["C", "W"])
     records = _present(jets.content[: offsets[-1]], offsets, "")
     if records.is_unknown:
         return FlatJets(offsets, *np.empty((4, 0)))
@@ -100,21 +100,22 @@ def flatten(constituents: ak.Array) -> FlatJets:
 
 
 def flat_of(jets: Any) -> FlatJets:
-    """Return the four-momenta of jets in any of the forms that the functions of this package take.
+    """Return the four-momenta of jets, in whichever form the functions of this package take them.
 
     Parameters
     ----------
     jets
-        An awkward array of constituents (see `flatten`), a `jetforge.Jets`, or a `FlatJets`, which is given back
-        as it is.
+        An awkward array of constituents (see `flatten`), a `jetforge.Jets`, or a `FlatJets`, whose arrays are taken
+        as they are where they have the right type and order of bytes, and can be written.
 
     Raises
     ------
     DataError
-        If it is none of these, or `flatten` refuses it.
+        If it is none of these, or breaks a rule of `flatten`.
     """
     if isinstance(jets, FlatJets):
-        return jets
+        columns = (np.require(column, np.float64, ["C", "W"]) for column in jets[1:])
+        return checked(FlatJets(np.require(jets.offsets, np.int64, ["C", "W"]), *columns))
     flat = getattr(jets, "flat", None)
     return flat if isinstance(flat, FlatJets) else flatten(jets)
 
@@ -177,7 +178,8 @@ def _column(records: Any, name: str, offsets: npt.NDArray[np.int64]) -> _Floats:
         return np.empty(0)
     if not column.is_numpy or column.data.ndim != 1 or column.data.dtype.kind not in "iuf":
         raise DataError(f"field {name} of the constituents is of type {column.form.type}; it must be one number each")
-    return np.ascontiguousarray(column.data, dtype=np.float64)
+    # Kernels are compiled for arrays that may be written, though they write to none of these.
+    return np.require(column.data, np.float64, ["C", "W"])
 
 
 def _cartesian(given: dict[str, _Floats]) -> tuple[_Floats, _Floats, _Floats, _Floats]:
