@@ -24,7 +24,6 @@ from jetforge.evaluation import LundDensity, lund_density, plot_lund_planes
 from jetforge.events.generate import generate_jets, select_jets
 from jetforge.events.presets import PRESETS, get_preset
 from jetforge.events.pythia import PythiaGenerator, multiplicity
-from jetforge.physics.lund import lund_arrays
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -87,11 +86,8 @@ def compare_multiplicity(events: int, mpi: bool, workers: int) -> None:
 
 def lund_plane(name: str, jets: int) -> LundDensity:
     """Return the average primary Lund plane of a preset."""
-    trees = lund_arrays(generate_jets(get_preset(name), jets, seed=1)[0].flat, num_threads=1)
-    return lund_density(
-        trees.ln_delta, trees.ln_kt, jets, is_primary=trees.is_primary, bins=(30, 32), x_range=(-0.5, 7.0),
-        y_range=(-1.5, 6.5),
-    )  # fmt: skip
+    sample = generate_jets(get_preset(name), jets, seed=1)[0]
+    return lund_density(sample, bins=(30, 32), x_range=(-0.5, 7.0), y_range=(-1.5, 6.5), num_threads=1)
 
 
 def draw_planes(jets: int, out: Path, workers: int) -> None:

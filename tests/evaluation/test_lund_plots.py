@@ -1,110 +1,187 @@
-"""The Lund plane as a density per jet, and its pictures."""
+"""Pictures of the Lund plane show the densities, errors and limits that they are given."""
 
 import io
 
+import awkward as ak
 import numpy as np
 import pytest
+from helpers.jets import awkward_jets, spread_jet
 
-from jetforge.errors import DataError
-from jetforge.evaluation.lund_plots import lund_density, plot_lund_planes, plot_lund_ratio
+import jetforge
+from jetforge.errors import DataError, JetforgeError
+from jetforge.evaluation import (
+    LundDensity,
+    lund_density,
+    plot_lund_jet,
+    plot_lund_planes,
+    plot_lund_ratio,
+    plot_lund_slices,
+)
+from jetforge.physics.lund_theory import leading_order_density
+
+BINS = {"bins": 20, "x_range": (-1.0, 6.0), "y_range": (-4.0, 5.0)}
 
 
 @pytest.fixture(scope="module")
-def declusterings():
-    rng = np.random.default_rng(1)
-    return -rng.uniform(0.5, 6.5, 30_000), rng.uniform(-2.5, 6.5, 30_000), rng.random(30_000) < 0.4
+def jets():
+    return awkward_jets(*(spread_jet(seed, 20 + seed % 40) for seed in range(400)))
 
 
-def integral(plane):
-    return (plane.density * np.outer(np.diff(plane.x_edges), np.diff(plane.y_edges))).sum()
+@pytest.fixture(scope="module")
+def planes(jets):
+    return {"qcd": lund_density(jets, **BINS), "top $": lund_density(jets, plane="all", **BINS)}
 
 
-def test_the_density_integrates_to_the_mean_number_of_primary_declusterings(declusterings):
-    ln_delta, ln_kt, is_primary = declusterings
-    plane = lund_density(ln_delta, ln_kt, 5000, is_primary=is_primary, bins=(20, 30))
-    assert plane.density.shape == (20, 30)
-    assert integral(plane) == pytest.approx(is_primary.sum() / 5000)
-    assert plane.counts.sum() == is_primary.sum()
-    assert plane.outside == 0
+def drawn(figure):
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+    return figure
 
 
-def test_a_uniform_emission_is_a_flat_density():
-    rng = np.random.default_rng(2)
-    # Two declusterings a jet over an area of 7 x 10.
-    plane = lund_density(-rng.uniform(0, 7, 400_000), rng.uniform(-3, 7, 400_000), 200_000, bins=10)
-    assert plane.density == pytest.approx(np.full((10, 10), 2 / 70), rel=0.08)
+def place(axes, x, y):
+    """Return where on the page a point of the axes is."""
+    return axes.transData.transform((x, y))
 
 
-def test_one_declustering_is_in_the_bin_of_its_coordinates():
-    plane = lund_density([-2.25], [1.5], 1, bins=(7, 10))
-    assert np.argwhere(plane.counts).tolist() == [[2, 4]]
-    assert plane.density[2, 4] == pytest.approx(1)
+def flat_plane(values, errors, counts=100):
+    values = np.array(values, dtype=float)
+    edges = [np.arange(n + 1.0) for n in values.shape]
+    full = np.full(values.shape, counts)
+    return LundDensity(values, np.array(errors, dtype=float), full, *edges, 0.0, 1.0, "ln_inv_delta", "ln_kt", 1.0)
 
 
-def test_weights_count_and_the_part_outside_is_told(declusterings):
-    ln_delta, ln_kt, _ = declusterings
-    doubled = lund_density(ln_delta, ln_kt, 2 * 5000, weights=np.full(30_000, 2.0))
-    assert doubled.density == pytest.approx(lund_density(ln_delta, ln_kt, 5000).density)
-    cut = lund_density(ln_delta, ln_kt, 5000, x_range=(0.0, 3.5))
-    assert cut.outside == pytest.approx(np.mean(-ln_delta > 3.5))
-    assert integral(cut) == pytest.approx(6 * (1 - cut.outside))
-
-
-def test_planes_share_their_colours_and_leave_empty_bins_white(declusterings):
-    ln_delta, ln_kt, is_primary = declusterings
-    planes = {
-        "qcd": lund_density(ln_delta, ln_kt, 5000, is_primary=is_primary),
-        "top $": lund_density(ln_delta, ln_kt, 5000),
-    }
-    figure = plot_lund_planes(planes, title="lundnet-top-500")
+def test_planes_share_their_colours_and_leave_empty_bins_white(planes):
+    figure = drawn(plot_lund_planes(planes, title="lundnet-top-500"))
     meshes = [axes.collections[0] for axes in figure.axes[:2]]
     assert meshes[0].get_clim() == meshes[1].get_clim() == (0, planes["top $"].density.max())
     shown = meshes[0].get_array()
     assert np.array_equal(np.ma.getmaskarray(shown), planes["qcd"].counts.T == 0)
     assert shown.max() == planes["qcd"].density.max()
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
 
 
-def test_the_ratio_leaves_out_bins_of_few_declusterings(declusterings):
-    ln_delta, ln_kt, is_primary = declusterings
-    signal = lund_density(ln_delta, ln_kt, 5000, bins=20)
-    background = lund_density(ln_delta, ln_kt, 5000, is_primary=is_primary, bins=20)
-    figure = plot_lund_ratio(signal, background, min_counts=20)
+def test_a_logarithmic_scale_spans_all_bins_that_are_filled(planes):
+    figure = drawn(plot_lund_planes(planes, log=True))
+    densities = np.concatenate([plane.density.ravel() for plane in planes.values()])
+    assert figure.axes[0].collections[0].get_clim() == (densities[densities > 0].min(), densities.max())
+
+
+def test_the_opposite_axes_are_in_delta_and_kt(planes):
+    axes = drawn(plot_lund_planes({"qcd": planes["qcd"]})).axes[0]
+    top, right = axes.child_axes
+    assert top.get_xlabel() == r"$\Delta$"
+    assert place(top, 0.1, 1.0)[0] == pytest.approx(place(axes, np.log(10.0), 0.0)[0])
+    assert place(right, 1.0, 20.0)[1] == pytest.approx(place(axes, 0.0, np.log(20.0))[1])
+
+
+def test_the_opposite_axes_know_the_radius_that_delta_is_divided_by(jets):
+    plane = lund_density(jets, y="ln_inv_z", R0=0.4, bins=20)
+    axes = drawn(plot_lund_planes({"qcd": plane})).axes[0]
+    top, right = axes.child_axes
+    assert axes.get_xlabel() == r"$\ln(R/\Delta)$"
+    assert place(top, 0.1, 1.0)[0] == pytest.approx(place(axes, np.log(4.0), 0.0)[0])
+    assert place(right, 1.0, 0.02)[1] == pytest.approx(place(axes, 0.0, np.log(50.0))[1])
+
+
+def test_the_kinematic_limit_is_a_diagonal(planes):
+    figure = drawn(plot_lund_planes({"qcd": planes["qcd"]}, pt=500.0))
+    (line,) = figure.axes[0].lines
+    assert line.get_ydata() + line.get_xdata() == pytest.approx(np.log(250.0))
+    assert figure.axes[0].get_ylim() == (-4.0, 5.0)
+
+
+def test_the_ratio_leaves_out_bins_of_few_declusterings(planes):
+    signal, background = planes["top $"], planes["qcd"]
+    figure = drawn(plot_lund_ratio(signal, background, min_counts=20))
     shown = figure.axes[0].collections[0].get_array()
     known = (signal.counts >= 20) & (background.counts >= 20)
+    assert known.any()
     assert np.array_equal(~np.ma.getmaskarray(shown), known.T)
     ratio = signal.density[known] / background.density[known]
     assert shown.filled().T[known] == pytest.approx(ratio)
-    assert figure.axes[0].collections[0].get_clim() == (0.25, 4)
-    figure.savefig(io.BytesIO(), format="png", dpi=40)
+
+
+def test_the_ratio_leaves_out_what_is_not_significant():
+    # ln 2 is 4.9 standard deviations away for errors of 10 % each, ln 1.2 only 1.3.
+    signal, background = flat_plane([[2.0, 1.2]], [[0.2, 0.12]]), flat_plane([[1.0, 1.0]], [[0.1, 0.1]])
+    for least, masked in ((0.0, [False, False]), (1.2, [False, False]), (2.0, [False, True]), (5.0, [True, True])):
+        figure = drawn(plot_lund_ratio(signal, background, min_significance=least))
+        shown = figure.axes[0].collections[0].get_array()
+        assert np.ma.getmaskarray(shown).ravel().tolist() == masked
+        assert ("σ" in figure.axes[0].get_title("right") or "sigma" in figure.axes[0].get_title("right")) == (least > 0)
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_slices_show_densities_and_their_errors(jets, along):
+    edges = ([0.0, 1.0, 3.0], [-3.0, 0.0, 1.0, 4.0])
+    plane = lund_density(jets, edges=edges)
+    expected = {"quark": leading_order_density(np.full((2, 3), 0.2), 5.0, pt=500.0)}
+    figure = drawn(plot_lund_slices({"qcd": plane}, along=along, expected=expected, title="slices"))
+    panels = figure.axes
+    assert len(panels) == (2 if along == "y" else 3)
+    for k, axes in enumerate(panels):
+        heights = plane.density[k] if along == "y" else plane.density[:, k]
+        errors = plane.error[k] if along == "y" else plane.error[:, k]
+        (stairs,) = axes.patches
+        assert stairs.get_data().values == pytest.approx(heights)
+        bars = axes.collections[0].get_segments()
+        assert [bar[1, 1] - bar[0, 1] for bar in bars] == pytest.approx(2 * errors)
+        assert axes.lines[-1].get_ydata() == pytest.approx(np.full(len(heights), expected["quark"][0, 0]))
+
+
+def test_the_diagram_of_a_jet_has_all_its_declusterings(jets):
+    tree = jetforge.lund_tree(jets[:1])
+    for given in (jets[:1], tree):
+        axes = drawn(plot_lund_jet(given, title="one jet")).axes[0]
+        links, points = axes.collections[:2]
+        assert len(links.get_segments()) == len(tree[0]) - 1
+        np.testing.assert_array_equal(points.get_offsets(), np.stack([-tree.ln_delta[0], tree.ln_kt[0]], axis=1))
+        counts = f"{ak.sum(tree.is_primary)} primary declusterings, {len(tree[0])} in all"
+        assert axes.texts[0].get_text() == counts
+
+
+def test_a_leaf_has_one_colour_and_the_primary_plane_another(jets):
+    tree = jetforge.lund_tree(jets[:1])[0]
+    axes = drawn(plot_lund_jet(jets[:1])).axes[0]
+    shades = [tuple(shade) for shade in axes.collections[1].get_facecolor()]
+    primary = {shade for shade, is_primary in zip(shades, tree.is_primary, strict=True) if is_primary}
+    assert len(primary) == 1
+    for i, one in enumerate(tree):
+        if not one.is_primary:
+            assert shades[i] not in primary
+            assert tree.is_primary[one.parent] or shades[i] == shades[one.parent]
 
 
 def test_samples_without_declusterings_are_drawn_empty():
-    plane = lund_density([], [], 10)
-    assert not plane.density.any()
+    plane = lund_density(awkward_jets(spread_jet(1, 1), spread_jet(2, 1)))
     assert not plane.counts.any()
-    for figure in (plot_lund_planes({"qcd": plane}), plot_lund_ratio(plane, plane)):
-        figure.savefig(io.BytesIO(), format="png", dpi=40)
+    for figure in (
+        plot_lund_planes({"qcd": plane}),
+        plot_lund_planes({"qcd": plane}, log=True),
+        plot_lund_ratio(plane, plane),
+    ):
+        drawn(figure)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        (([-1.0], [1.0, 2.0], 1), {}, "two equal lengths"),
-        (([-1.0], [1.0], 0), {}, "positive number of jets"),
-        (([-np.inf], [1.0], 1), {}, "1 of 1 primary declusterings are not finite"),
-        (([-1.0], [1.0], 1), {"is_primary": [True, False]}, "does not go with 1 declusterings"),
-        (([-1.0], [1.0], 1), {"weights": [np.nan]}, "weights: 1 of 1 are not finite"),
-    ],
-)
-def test_bad_declusterings_are_refused(arguments, options, message):
-    with pytest.raises(DataError, match=message):
-        lund_density(*arguments, **options)
-
-
-def test_figures_refuse_what_cannot_be_compared():
-    plane = lund_density([-1.0], [1.0], 1)
+def test_figures_refuse_what_cannot_be_compared(jets, planes):
+    plane, other = planes["qcd"], lund_density(jets, y="ln_inv_z", bins=20)
     with pytest.raises(DataError, match="at least one"):
         plot_lund_planes({})
+    with pytest.raises(DataError, match="planes: b is in ln_inv_delta and ln_inv_z"):
+        plot_lund_planes({"a": plane, "b": other})
+    with pytest.raises(DataError, match="kinematic limit is drawn in ln_inv_delta and ln_kt"):
+        plot_lund_planes({"b": other}, pt=500.0)
     with pytest.raises(DataError, match="bins of signal and background differ"):
-        plot_lund_ratio(plane, lund_density([-1.0], [1.0], 1, bins=10))
+        plot_lund_ratio(plane, lund_density(jets, bins=10))
+    with pytest.raises(DataError, match="bins of signal and background differ"):
+        plot_lund_ratio(plane, other)
+    with pytest.raises(DataError, match="at least one"):
+        plot_lund_slices({})
+    with pytest.raises(DataError, match="bins of b differ"):
+        plot_lund_slices({"a": plane, "b": other})
+    with pytest.raises(DataError, match=r"expected: LO has shape \(2,\)"):
+        plot_lund_slices({"a": plane}, expected={"LO": [1.0, 2.0]})
+    with pytest.raises(JetforgeError, match="along is 'z'; choose x or y"):
+        plot_lund_slices({"a": plane}, along="z")
+    with pytest.raises(DataError, match="2 jets; a Lund diagram shows one"):
+        plot_lund_jet(jets[:2])
+    with pytest.raises(DataError, match="no declustering"):
+        plot_lund_jet(awkward_jets(spread_jet(1, 1)))

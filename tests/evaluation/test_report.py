@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from helpers.jets import awkward_jets, spread_jet
 
 from jetforge.errors import JetforgeError
-from jetforge.evaluation.lund_plots import lund_density, plot_lund_planes
+from jetforge.evaluation.lund_plots import plot_lund_planes
 from jetforge.evaluation.metrics import evaluate_scores
 from jetforge.evaluation.plots import plot_learning_curve, plot_scores
 from jetforge.evaluation.report import write_report
+from jetforge.physics.lund_plane import lund_density
 
 EVIL = "<script>alert('x')</script> & \"co\""
 
@@ -51,7 +53,7 @@ def learning():
 
 
 def write(path, metrics, learning):
-    plane = lund_density([-1.0, -2.0], [1.0, 2.0], 2)
+    plane = lund_density(awkward_jets(spread_jet(1, 10), spread_jet(2, 20)))
     return write_report(
         path,
         title=EVIL,

@@ -2,7 +2,7 @@
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
 from jetforge.evaluation.intervals import Interval, clopper_pearson
-from jetforge.evaluation.lund_plots import LundDensity, lund_density, plot_lund_planes, plot_lund_ratio
+from jetforge.evaluation.lund_plots import plot_lund_jet, plot_lund_planes, plot_lund_ratio, plot_lund_slices
 from jetforge.evaluation.metrics import discriminant, evaluate_classes, evaluate_scores
 from jetforge.evaluation.plots import (
     plot_learning_curve,
@@ -13,6 +13,7 @@ from jetforge.evaluation.plots import (
 from jetforge.evaluation.report import write_report
 from jetforge.evaluation.roc import Auc, RocCurve, background_rejection, roc_curve
 from jetforge.evaluation.tables import bin_table, format_error, format_rejection, rejection_table
+from jetforge.physics.lund_plane import LundDensity, lund_density
 
 __all__ = [
     "Auc",
@@ -30,8 +31,10 @@ __all__ = [
     "format_rejection",
     "lund_density",
     "plot_learning_curve",
+    "plot_lund_jet",
     "plot_lund_planes",
     "plot_lund_ratio",
+    "plot_lund_slices",
     "plot_rejection_by_bin",
     "plot_roc",
     "plot_scores",

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
 from jetforge.evaluation.intervals import check_method
-from jetforge.evaluation.lund_plots import LundDensity, lund_density, plot_lund_planes, plot_lund_ratio
+from jetforge.evaluation.lund_plots import plot_lund_planes, plot_lund_ratio
 from jetforge.evaluation.metrics import discriminant, evaluate_classes
 from jetforge.evaluation.plots import plot_learning_curve, plot_rejection_by_bin, plot_roc, plot_scores
 from jetforge.evaluation.report import write_report
@@ -25,7 +25,7 @@ from jetforge.evaluation.tables import bin_table
 from jetforge.files import write_atomically
 from jetforge.jets import Dataset, Jets, open_dataset
 from jetforge.learning.run import read_metrics
-from jetforge.physics.lund import lund_arrays
+from jetforge.physics.lund_plane import LundDensity, lund_density
 from jetforge.representations import representation_to_dict
 from jetforge.taggers import Tagger
 
@@ -133,11 +133,7 @@ def _score(tagger: Tagger, dataset: Dataset, split: str, on_progress: Callable[[
 
 
 def _plane(jets: Jets) -> LundDensity:
-    trees = lund_arrays(jets.flat)
-    weights = np.repeat(jets.weight, np.diff(trees.offsets))
-    return lund_density(
-        trees.ln_delta, trees.ln_kt, float(jets.weight.sum()), is_primary=trees.is_primary, weights=weights
-    )
+    return lund_density(jets, weights=jets.weight)
 
 
 def _transverse_momentum(jets: Jets) -> npt.NDArray[np.float64]:

@@ -1,0 +1,130 @@
+"""What QCD says about the Lund plane at leading order, and the lines that bound it.
+
+Dreyer, Salam, Soyez, arXiv:1807.04758, section 2. These are for figures and for a check of the scale of a density:
+nothing here is resummed, and hadronisation, the underlying event and the clustering's recoil are left out.
+"""
+
+from math import inf, pi
+
+import numpy as np
+import numpy.typing as npt
+
+from jetforge.errors import JetforgeError
+
+_Floats = npt.NDArray[np.float64]
+
+_MASS_OF_Z = 91.1876  # GeV
+_CF, _CA = 4.0 / 3.0, 3.0
+_FLAVOURS = ("quark", "gluon")
+
+
+def running_coupling(
+    kt: npt.ArrayLike, *, alpha_s_mz: float = 0.118, num_flavours: int = 5, freeze: float = 1.0
+) -> _Floats:
+    """Return the strong coupling at the scale kt, at one loop.
+
+    alpha_s(kt) = alpha_s(mZ)/(1 + 2 b0 alpha_s(mZ) ln(kt/mZ)), b0 = (11 CA - 2 nf)/(12 pi).
+
+    Parameters
+    ----------
+    kt
+        In GeV, of any shape.
+    alpha_s_mz
+        Coupling at the mass of the Z, 91.1876 GeV.
+    num_flavours
+        Number of flavours nf, the same at all scales.
+    freeze
+        Below this scale (GeV) the coupling stays what it is there.
+
+    Returns
+    -------
+    array
+        Of the shape of kt.
+
+    Raises
+    ------
+    JetforgeError
+        If alpha_s_mz or freeze are not positive, num_flavours is not 0 to 6, or freeze is so low that the one-loop
+        coupling has no value there.
+    """
+    if not 0.0 < alpha_s_mz < 1.0:
+        raise JetforgeError(f"alpha_s_mz is {alpha_s_mz:g}; it must be between 0 and 1")
+    if num_flavours not in range(7):
+        raise JetforgeError(f"num_flavours is {num_flavours}; it must be 0 to 6")
+    _check_positive(freeze=freeze)
+    b0 = (11 * _CA - 2 * num_flavours) / (12 * pi)
+    pole = _MASS_OF_Z * float(np.exp(-1.0 / (2 * b0 * alpha_s_mz)))
+    if freeze <= pole:
+        raise JetforgeError(f"freeze is {freeze:g} GeV; the one-loop coupling diverges at {pole:.3g} GeV, stay above")
+    scale = np.maximum(np.asarray(kt, dtype=np.float64), freeze)
+    return np.asarray(alpha_s_mz / (1 + 2 * b0 * alpha_s_mz * np.log(scale / _MASS_OF_Z)))
+
+
+def leading_order_density(
+    delta: npt.ArrayLike,
+    kt: npt.ArrayLike,
+    *,
+    pt: float,
+    flavour: str = "quark",
+    collinear: bool = True,
+    alpha_s_mz: float = 0.118,
+    num_flavours: int = 5,
+    freeze: float = 1.0,
+) -> _Floats:
+    """Return the density of the primary Lund plane at leading order, with a running coupling.
+
+    Parameters
+    ----------
+    delta, kt
+        Angle, and transverse momentum of the emission in GeV; broadcast together.
+    pt
+        Transverse momentum of the jet in GeV.
+    flavour
+        `quark` or `gluon`: the parton that starts the jet.
+    collinear
+        Whether the splitting functions are taken in full, or in the limit of a soft emission.
+    alpha_s_mz, num_flavours, freeze
+        As those of `running_coupling`.
+
+    Returns
+    -------
+    array
+        d^2 N/(d ln(1/Delta) d ln kt) for a jet; 0 where the emission would have more than half of the momentum.
+
+    Raises
+    ------
+    JetforgeError
+        If the flavour is not known, or pt or a parameter of the coupling is out of its range.
+
+    Notes
+    -----
+    With z = kt/(pt Delta), the momentum fraction of the softer prong, and z < 1/2:
+
+        quark  (alpha_s(kt)/pi) CF z [p(z) + p(1 - z)],   p(z) = (1 + (1 - z)^2)/z
+        gluon  (alpha_s(kt)/pi) z [2 CA (z/(1 - z) + (1 - z)/z + z (1 - z)) + nf (z^2 + (1 - z)^2)]
+
+    Both go to 2 alpha_s(kt) CR/pi, CR = CF or CA, for a soft emission: the density of Dreyer, Salam, Soyez,
+    arXiv:1807.04758, section 2. A calculation to compare data with is Lifson, Salam, Soyez, arXiv:2007.06578.
+    """
+    if flavour not in _FLAVOURS:
+        raise JetforgeError(f"flavour '{flavour}' is not known; choose one of {', '.join(_FLAVOURS)}")
+    _check_positive(pt=pt)
+    angle, scale = np.broadcast_arrays(np.asarray(delta, dtype=np.float64), np.asarray(kt, dtype=np.float64))
+    coupling = running_coupling(scale, alpha_s_mz=alpha_s_mz, num_flavours=num_flavours, freeze=freeze)
+    reach = pt * angle
+    allowed = (scale > 0.0) & (2 * scale < reach)
+    z = np.where(allowed, scale, 0.25) / np.where(allowed, reach, 1.0)
+    if not collinear:
+        shape = np.full(z.shape, 2 * (_CF if flavour == "quark" else _CA))
+    elif flavour == "quark":
+        shape = _CF * (1 + (1 - z) ** 2 + z / (1 - z) * (1 + z**2))
+    else:
+        gluons = z**2 / (1 - z) + (1 - z) + z**2 * (1 - z)
+        shape = 2 * _CA * gluons + num_flavours * z * (z**2 + (1 - z) ** 2)
+    return np.where(allowed, coupling / pi * shape, 0.0)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not 0.0 < value < inf:
+            raise JetforgeError(f"{name} is {value:g}; it must be above 0")
