@@ -6,7 +6,7 @@ angles multiplied; C series), Larkoski, Moult, Neill, arXiv:1409.6298 (D2), Moul
 (the v smallest angles multiplied; M, N and U series). Definitions are those of EnergyCorrelator 1.3 of fjcontrib.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -167,11 +167,58 @@ def energy_correlator(
     return np.ascontiguousarray(given[:, 0])
 
 
+Combine = Callable[[_Floats], _Floats]
+"""From the correlators that a ratio is made of, one a column, to the ratio."""
+
+
 def _quotient(numerator: _Floats, denominator: _Floats) -> _Floats:
     """Return the quotient, and 0 where it is not a finite number."""
     with np.errstate(all="ignore"):
         ratio = numerator / denominator
     return np.where(np.isfinite(ratio), ratio, 0.0)
+
+
+def _c(i: int, beta: float) -> tuple[list[_Term], Combine]:
+    if i == 1:
+        return [(2, beta)], lambda e: e[:, 0]
+    terms: list[_Term] = [(i - 1, beta), (i, beta), (i + 1, beta)]
+    return terms, lambda e: _quotient(_quotient(e[:, 2], e[:, 1]) * e[:, 0], e[:, 1])
+
+
+def _d(i: int, beta: float, alpha: float) -> tuple[list[_Term], Combine]:
+    return [(2, beta), (3, alpha)], lambda e: _quotient(e[:, 1], e[:, 0] ** (3 * alpha / beta))
+
+
+def _n(i: int, beta: float) -> tuple[list[_Term], Combine]:
+    if i == 1:
+        return [(2, 2 * beta)], lambda e: e[:, 0]
+    return [(i, beta, 1), (i + 1, beta, 2)], lambda e: _quotient(_quotient(e[:, 1], e[:, 0]), e[:, 0])
+
+
+def _m(i: int, beta: float) -> tuple[list[_Term], Combine]:
+    if i == 1:
+        return [(2, beta)], lambda e: e[:, 0]
+    return [(i, beta, 1), (i + 1, beta, 1)], lambda e: _quotient(e[:, 1], e[:, 0])
+
+
+def _u(i: int, beta: float) -> tuple[list[_Term], Combine]:
+    return [(i + 1, beta, 1)], lambda e: e[:, 0]
+
+
+def _l(i: int, beta: float) -> tuple[list[_Term], Combine]:
+    if i == 2:
+        return [(3, beta), (2, 2 * beta)], lambda e: _quotient(e[:, 0], e[:, 1] ** 1.5)
+    return [(3, beta, 1), (3, beta)], lambda e: _quotient(e[:, 0], np.cbrt(e[:, 1]))
+
+
+SERIES = {"c": _c, "d": lambda i, beta: _d(i, beta, beta), "n": _n, "m": _m, "u": _u, "l": _l}
+"""Terms of `energy_correlators`, and how they combine, of each ratio by its letter: called with i and beta."""
+
+
+def _ratio(constituents: Any, parts: tuple[list[_Term], Combine], measure: str, num_threads: int | None) -> _Floats:
+    terms, combine = parts
+    values = combine(energy_correlators(constituents, terms, measure=measure, num_threads=num_threads))
+    return np.ascontiguousarray(values)
 
 
 def c_series(
@@ -201,11 +248,7 @@ def c_series(
     The double ratio C_N^(beta) of arXiv:1305.0007, which has N for our i.
     """
     i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
-    terms = [(n, beta) for n in range(max(1, i - 1), i + 2)]
-    e = energy_correlators(constituents, terms, measure=measure, num_threads=num_threads)
-    if i == 1:
-        return np.ascontiguousarray(e[:, 1])
-    return _quotient(_quotient(e[:, 2], e[:, 1]) * e[:, 0], e[:, 1])
+    return _ratio(constituents, _c(i, beta), measure, num_threads)
 
 
 def d2(
@@ -239,9 +282,7 @@ def d2(
     -----
     D_2^(beta) of arXiv:1409.6298; with two exponents D_2^(alpha, beta), arXiv:1411.0665.
     """
-    alpha = beta if alpha is None else alpha
-    e = energy_correlators(constituents, [(2, beta), (3, alpha)], measure=measure, num_threads=num_threads)
-    return _quotient(e[:, 1], e[:, 0] ** (3 * alpha / beta))
+    return _ratio(constituents, _d(2, beta, beta if alpha is None else alpha), measure, num_threads)
 
 
 def n_series(
@@ -271,10 +312,7 @@ def n_series(
     N_i^(beta) of arXiv:1609.07483.
     """
     i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
-    if i == 1:
-        return energy_correlator(constituents, 2, 2 * beta, measure=measure, num_threads=num_threads)
-    e = energy_correlators(constituents, [(i, beta, 1), (i + 1, beta, 2)], measure=measure, num_threads=num_threads)
-    return _quotient(_quotient(e[:, 1], e[:, 0]), e[:, 0])
+    return _ratio(constituents, _n(i, beta), measure, num_threads)
 
 
 def m_series(
@@ -304,10 +342,7 @@ def m_series(
     M_i^(beta) of arXiv:1609.07483.
     """
     i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
-    if i == 1:
-        return energy_correlator(constituents, 2, beta, measure=measure, num_threads=num_threads)
-    e = energy_correlators(constituents, [(i, beta, 1), (i + 1, beta, 1)], measure=measure, num_threads=num_threads)
-    return _quotient(e[:, 1], e[:, 0])
+    return _ratio(constituents, _m(i, beta), measure, num_threads)
 
 
 def u_series(
@@ -337,4 +372,38 @@ def u_series(
     U_i^(beta) of arXiv:1609.07483.
     """
     i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
-    return energy_correlator(constituents, i + 1, beta, angles=1, measure=measure, num_threads=num_threads)
+    return _ratio(constituents, _u(i, beta), measure, num_threads)
+
+
+def l_series(
+    constituents: Any, i: int, beta: float = 1.0, *, measure: str = "pt_R", num_threads: int | None = None
+) -> _Floats:
+    """Return L_2 or L_3 of each jet, as ATLAS defines them for its top taggers.
+
+    L_2 = 3e_3^(beta) / (1e_2^(2 beta))^(3/2) and L_3 = 1e_3^(beta) / (3e_3^(beta))^(1/3), where ve is with the v
+    smallest angles.
+
+    Parameters
+    ----------
+    constituents, beta, measure, num_threads
+        As in `energy_correlator`.
+    i
+        2 or 3.
+
+    Returns
+    -------
+    ndarray
+        float64 (n_jets,); 0 for a jet of fewer than three constituents, or whose denominator is 0.
+
+    Raises
+    ------
+    DataError, JetforgeError
+        As in `energy_correlator`.
+
+    Notes
+    -----
+    The quantities L2 and L3 of the ATLAS top-tagging open data (ATL-PHYS-PUB-2022-039), made of the correlators of
+    arXiv:1609.07483.
+    """
+    i = _whole_number(i, "i", 2, 3)
+    return _ratio(constituents, _l(i, beta), measure, num_threads)
