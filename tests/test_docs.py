@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe
+from jetforge.physics import list_observables
 from jetforge.physics.lund import FLOOR, Z_FLOOR
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -235,3 +236,17 @@ def test_errors_page_quotes_what_is_raised():
     for message in quoted:
         pattern = re.compile(".*".join(re.escape(piece.strip()) for piece in message.split("…")))
         assert any(pattern.search(text) for text in texts), f"nothing raises: {message}"
+
+
+def observable_rows() -> str:
+    rows = ["| name | formula | source | safe |", "| --- | --- | --- | --- |"]
+    for row in list_observables():
+        formula = row.formula.replace("|", "\\|")
+        rows.append(f"| `{row.name}` | {formula} | {row.source} | {'yes' if row.is_safe else 'no'} |")
+    return "\n".join(rows)
+
+
+def test_observables_page_has_every_quantity():
+    text = (DOCS / "physics" / "observables.md").read_text()
+    shown = text.split("<!-- observables -->")[1].split("<!-- /observables -->")[0].strip()
+    assert shown == observable_rows(), "the table of jetforge.physics.list_observables() has changed"

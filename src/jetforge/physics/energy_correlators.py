@@ -211,7 +211,14 @@ def _l(i: int, beta: float) -> tuple[list[_Term], Combine]:
     return [(3, beta, 1), (3, beta)], lambda e: _quotient(e[:, 0], np.cbrt(e[:, 1]))
 
 
-SERIES = {"c": _c, "d": lambda i, beta: _d(i, beta, beta), "n": _n, "m": _m, "u": _u, "l": _l}
+SERIES: dict[str, Callable[[int, float], tuple[list[_Term], Combine]]] = {
+    "c": _c,
+    "d": lambda i, beta: _d(i, beta, beta),
+    "n": _n,
+    "m": _m,
+    "u": _u,
+    "l": _l,
+}
 """Terms of `energy_correlators`, and how they combine, of each ratio by its letter: called with i and beta."""
 
 
