@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jetforge.jets import open_dataset as open  # noqa: A004
     from jetforge.learning.fit import fit
     from jetforge.learning.recipe import load_recipe
+    from jetforge.physics.by_name.observed import observables
+    from jetforge.physics.images.pixels import jet_images
     from jetforge.physics.lund import lund_tree
     from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
 
@@ -35,10 +37,12 @@ __all__ = [
     "evaluate_scores",
     "fit",
     "generate",
+    "jet_images",
     "list_taggers",
     "load_recipe",
     "load_tagger",
     "lund_tree",
+    "observables",
     "open",
     "save_tagger",
 ]
@@ -55,10 +59,12 @@ _HOME = {
     "evaluate_scores": "jetforge.evaluation",
     "fit": "jetforge.learning.fit",
     "generate": "jetforge.events.generate",
+    "jet_images": "jetforge.physics.images.pixels",
     "list_taggers": "jetforge.taggers",
     "load_recipe": "jetforge.learning.recipe",
     "load_tagger": "jetforge.taggers",
     "lund_tree": "jetforge.physics.lund",
+    "observables": "jetforge.physics.by_name.observed",
     "open": "jetforge.jets",
     "save_tagger": "jetforge.taggers",
 }

@@ -17,7 +17,7 @@ from jetforge.evaluation import (
     plot_lund_ratio,
     plot_lund_slices,
 )
-from jetforge.physics.lund_theory import leading_order_density
+from jetforge.physics.lund.theory import leading_order_density
 
 BINS = {"bins": 20, "x_range": (-1.0, 6.0), "y_range": (-4.0, 5.0)}
 

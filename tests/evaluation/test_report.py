@@ -13,7 +13,7 @@ from jetforge.evaluation.lund_plots import plot_lund_planes
 from jetforge.evaluation.metrics import evaluate_scores
 from jetforge.evaluation.plots import plot_learning_curve, plot_scores
 from jetforge.evaluation.report import write_report
-from jetforge.physics.lund_plane import lund_density
+from jetforge.physics.lund.plane import lund_density
 
 EVIL = "<script>alert('x')</script> & \"co\""
 

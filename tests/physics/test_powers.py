@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jetforge.physics._powers import exp, raise_to
+from jetforge.physics.powers import exp, raise_to
 
 
 def raised(x: list[float], power: float) -> list[float]:

@@ -13,7 +13,7 @@ from jetforge.evaluation.plots import (
 from jetforge.evaluation.report import write_report
 from jetforge.evaluation.roc import Auc, RocCurve, background_rejection, roc_curve
 from jetforge.evaluation.tables import bin_table, format_error, format_rejection, rejection_table
-from jetforge.physics.lund_plane import LundDensity, lund_density
+from jetforge.physics.lund.plane import LundDensity, lund_density
 
 __all__ = [
     "Auc",

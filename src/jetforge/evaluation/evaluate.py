@@ -25,7 +25,7 @@ from jetforge.evaluation.tables import bin_table
 from jetforge.files import write_atomically
 from jetforge.jets import Dataset, Jets, open_dataset
 from jetforge.learning.run import read_metrics
-from jetforge.physics.lund_plane import LundDensity, lund_density
+from jetforge.physics.lund.plane import LundDensity, lund_density
 from jetforge.representations import representation_to_dict
 from jetforge.taggers import Tagger
 

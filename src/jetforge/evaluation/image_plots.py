@@ -31,7 +31,7 @@ def plot_average_images(
     Parameters
     ----------
     images : mapping of str to array (size, size) or (1, size, size)
-        By name, such as from `jetforge.physics.images.average_image`: rows are azimuth, from below, and columns
+        By name, such as from `jetforge.physics.images.pixels.average_image`: rows are azimuth, from below, and columns
         rapidity, from the left.
     width : float or (float, float)
         Length of the side in rapidity and azimuth, or both lengths, as given to `average_image`.

@@ -21,9 +21,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.evaluation.style import COLOURS, LINES, hep_style
-from jetforge.physics.lund_plane import LundDensity
-from jetforge.physics.lund_regions import kt_at_z
-from jetforge.physics.lund_trees import lund_source, prong_blocks
+from jetforge.physics.lund.plane import LundDensity
+from jetforge.physics.lund.regions import kt_at_z
+from jetforge.physics.lund.trees import lund_source, prong_blocks
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -171,7 +171,7 @@ def plot_lund_slices(
         `y` for a panel each bin of x, against y; `x` for the other way round.
     expected
         Densities (n_x, n_y) that are drawn as lines, by their labels, such as the leading order of
-        `jetforge.physics.lund_theory.leading_order_density`.
+        `jetforge.physics.lund.theory.leading_order_density`.
     title
         Of the figure.
 

@@ -1,0 +1,1 @@
+"""Energy correlators: energy correlation functions and energy flow polynomials."""

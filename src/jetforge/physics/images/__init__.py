@@ -1,0 +1,1 @@
+"""Jets as images and as aligned constituents."""

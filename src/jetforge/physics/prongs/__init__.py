@@ -1,0 +1,1 @@
+"""N-subjettiness: how well constituents lie along N axes."""

@@ -1,0 +1,1 @@
+"""How the momentum of a jet is spread, and what the jet contains."""
