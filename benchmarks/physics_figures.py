@@ -125,7 +125,7 @@ def rejection_curve(values: Values, labels: Values) -> tuple[Values, Values]:
     signal, background = train[labels[:half] == 1], train[labels[:half] == 0]
     within = np.cov(signal.T) + np.cov(background.T) + 1e-6 * np.eye(values.shape[1])
     score = test @ np.linalg.solve(within, signal.mean(axis=0) - background.mean(axis=0))
-    efficiency, mistagged, _ = roc_curve(labels[half:], score)
+    mistagged, efficiency, _ = roc_curve(labels[half:], score)
     seen = mistagged * np.sum(labels[half:] == 0) >= 10
     return efficiency[seen], 1 / mistagged[seen]
 

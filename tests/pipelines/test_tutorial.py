@@ -41,9 +41,10 @@ def run_page(page: Path, folder: Path) -> str:
 
 
 def readme_example() -> str:
-    """Return the Python example of README.md."""
-    (code,) = [code for language, code in BLOCK.findall((ROOT / "README.md").read_text()) if language == "python"]
-    return code
+    """Return the Python examples of README.md, which follow each other in one session."""
+    codes = [code for language, code in BLOCK.findall((ROOT / "README.md").read_text()) if language == "python"]
+    assert len(codes) == 2
+    return "".join(codes)
 
 
 @pytest.fixture(scope="module")

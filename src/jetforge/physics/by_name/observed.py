@@ -40,6 +40,7 @@ _NUMBERED = {  # quantities with numbers in their names, and which numbers
     "l": r"l([23])",
 }
 _ENTRIES = {"tau": "tauN", "tau_ratio": "tauNM", "c": "cN", "n": "nN", "m": "mN", "u": "uN", "d": "d2", "l": "l{}"}
+_EXAMPLES = ("tau1", "tau2", "tau3", "tau21", "tau32", "c2", "n2", "n3", "m2", "u1")
 _OBSERVABLES = {observable.name: observable for observable in TABLE}
 
 
@@ -58,8 +59,8 @@ def _quantity(name: str, asked: str) -> tuple[str, tuple[int, ...], Observable]:
             return kind, numbers, _OBSERVABLES[_ENTRIES[kind].format(*numbers)]
     if plain in _OBSERVABLES and plain not in _ENTRIES.values():
         return plain, (), _OBSERVABLES[plain]
-    known = [*_OBSERVABLES, *ALIASES, "tau1", "tau21", "tau32", "c2", "n2", "m2", "u1"]
-    near = get_close_matches(plain.lower(), [name for name in known if name not in _ENTRIES.values()], n=1)
+    known = [*(key for key in _OBSERVABLES if not key.endswith(("N", "NM"))), *ALIASES, *_EXAMPLES]
+    near = get_close_matches(plain.lower(), known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise JetforgeError(f"observable '{asked}' is not known; {hint}jetforge.physics.list_observables() gives all")
 
