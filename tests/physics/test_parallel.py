@@ -34,5 +34,5 @@ def test_what_a_kernel_raises_reaches_the_caller() -> None:
 
 
 def test_no_threads_are_refused() -> None:
-    with pytest.raises(JetforgeError, match="num_threads is 0; it must be 1 or more"):
+    with pytest.raises(JetforgeError, match="num_threads is 0; it must be"):
         for_all_jets(count, 3, np.zeros(3, dtype=np.int64), num_threads=0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import config
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import whole_number
 
 _JETS_PER_TASK = 512
 
@@ -41,9 +41,9 @@ def for_all_jets(
     """
     # Threads of our own: the pools behind numba's prange abort the process when it is forked (as data loaders
     # do) or when two threads call at once.
-    threads = int(vars(config)["NUMBA_NUM_THREADS"]) if num_threads is None else num_threads
-    if threads < 1:
-        raise JetforgeError(f"num_threads is {threads}; it must be 1 or more")
+    threads = (
+        int(vars(config)["NUMBA_NUM_THREADS"]) if num_threads is None else whole_number("num_threads", num_threads, 1)
+    )
     starts = range(0, n_jets, jets_per_task)
     if threads == 1 or len(starts) == 1:
         for j in starts:

@@ -24,7 +24,7 @@ def test_an_unknown_algorithm_is_refused(algorithm: str | float) -> None:
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, nan, inf])
 def test_an_impossible_radius_is_refused(radius: float) -> None:
-    with pytest.raises(JetforgeError, match=r"radius is .*; it must be positive"):
+    with pytest.raises(JetforgeError, match=r"radius is .*; it must be"):
         radius_of(radius)
 
 

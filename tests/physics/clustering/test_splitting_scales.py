@@ -207,7 +207,7 @@ def test_threads_and_forms_of_the_input_play_no_role(name: str) -> None:
 @pytest.mark.parametrize("n_scales", [0, -1, 1001, 1.5, np.nan, "2"])
 @pytest.mark.parametrize("function", [kt_splittings, splitting_scales, z_cuts])
 def test_numbers_of_scales_that_do_not_exist_are_refused(function: Callable[..., Any], n_scales: Any) -> None:
-    with pytest.raises(JetforgeError, match=r"n_scales is .*; it must be a whole number from 1 to 1000"):
+    with pytest.raises(JetforgeError, match=r"n_scales is .*; it must be"):
         function(awkward_jets(spread_jet(0, 3)), n_scales=n_scales)
 
 

@@ -215,13 +215,13 @@ def test_jets_and_flat_jets_are_taken_too(generated_jets: ak.Array) -> None:
     [
         (lambda jets: exclusive_subjets(jets), "give either n_subjets or dcut"),
         (lambda jets: exclusive_subjets(jets, 2, dcut=1.0), "give either n_subjets or dcut"),
-        (lambda jets: exclusive_subjets(jets, 0), "n_subjets is 0; it must be 1 or more"),
-        (lambda jets: exclusive_subjets(jets, dcut=float("nan")), "dcut is nan; it must be 0 or more"),
+        (lambda jets: exclusive_subjets(jets, 0), "n_subjets is 0; it must be"),
+        (lambda jets: exclusive_subjets(jets, dcut=float("nan")), "dcut is nan; it must be"),
         (lambda jets: exclusive_subjets(jets, 2, algorithm="kT"), "algorithm 'kT' is not known"),
-        (lambda jets: inclusive_subjets(jets, -0.4), "radius is -0.4; it must be positive"),
-        (lambda jets: inclusive_subjets(jets, 0.4, pt_min=-1), "pt_min is -1; it must be 0 or more"),
+        (lambda jets: inclusive_subjets(jets, -0.4), "radius is -0.4; it must be"),
+        (lambda jets: inclusive_subjets(jets, 0.4, pt_min=-1), "pt_min is -1; it must be"),
         (lambda jets: clustering_history(jets, recombination="e"), "recombination 'e' is not known"),
-        (lambda jets: exclusive_distances(jets, (0, 1)), "each 1 or more"),
+        (lambda jets: exclusive_distances(jets, (0, 1)), r"n is \(0, 1\); it must be whole numbers"),
     ],
 )
 def test_senseless_arguments_are_refused(call, message: str) -> None:

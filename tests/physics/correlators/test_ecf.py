@@ -442,15 +442,15 @@ def test_the_bytes_do_not_depend_on_threads_or_on_neighbours() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, r"n is 0; it must be a whole number from 1 to 5"),
+        ({"n": 0}, r"n is 0; it must be"),
         ({"n": 6}, r"n is 6"),
-        ({"n": 2.0}, r"n is 2.0; it must be a whole number"),
+        ({"n": 2.0}, r"n is 2.0; it must be"),
         ({"n": True}, r"n is True"),
-        ({"n": 2, "beta": 0.0}, r"beta is 0; it must be above 0 and at most 10"),
+        ({"n": 2, "beta": 0.0}, r"beta is 0; it must be"),
         ({"n": 2, "beta": -1.0}, r"beta is -1"),
         ({"n": 2, "beta": math.nan}, r"beta is nan"),
         ({"n": 2, "beta": math.inf}, r"beta is inf"),
-        ({"n": 3, "angles": 4}, r"angles is 4; it must be a whole number from 1 to 3"),
+        ({"n": 3, "angles": 4}, r"angles is 4; it must be"),
         ({"n": 3, "angles": 0}, r"angles is 0"),
         ({"n": 3, "angles": -1}, r"angles is -1"),
         ({"n": 1, "angles": 1}, r"one constituent has no angles"),
@@ -467,9 +467,9 @@ def test_silly_series_and_terms_are_refused() -> None:
     jets = awkward_jets(spread_jet(1, 4))
     for series in (c_series, n_series, m_series, u_series):
         for i in (0, 5, 2.5):
-            with pytest.raises(JetforgeError, match=r"i is .*; it must be a whole number from 1 to 4"):
+            with pytest.raises(JetforgeError, match=r"i is .*; it must be"):
                 series(jets, i)  # type: ignore[arg-type]
-    with pytest.raises(JetforgeError, match=r"beta is -2; it must be above 0"):
+    with pytest.raises(JetforgeError, match=r"beta is -2; it must be"):
         d2(jets, alpha=-2.0)
     for term in (3, (3,), "ab", (3, 1.0, 1, 1)):
         with pytest.raises(JetforgeError, match=r"a correlator is given as \(n, beta\) or \(n, beta, angles\)"):

@@ -104,5 +104,5 @@ def test_energyflow_has_the_same_graphs() -> None:
 
 @pytest.mark.parametrize("degree", [-1, 11, 2.0, True, "7", None])
 def test_a_bad_degree_is_refused(degree: Any) -> None:
-    with pytest.raises(JetforgeError, match=r"degree is .*; it must be an integer from 0 to 10"):
+    with pytest.raises(JetforgeError, match=r"degree is .*; it must be"):
         multigraphs(degree)

@@ -169,7 +169,7 @@ def test_angularities_need_splittings() -> None:
     groomed = soft_drop(awkward_jets(spread_jet(0, 5)))
     with pytest.raises(JetforgeError, match="these jets have no splittings"):
         soft_drop_angularities(groomed)
-    with pytest.raises(JetforgeError, match="alpha is -1; it must be a finite number at least 0"):
+    with pytest.raises(JetforgeError, match="alpha is -1; it must be"):
         soft_drop_angularities(iterated_soft_drop(awkward_jets(spread_jet(0, 5))), -1)
     assert soft_drop_angularities(iterated_soft_drop(awkward_jets(np.empty((4, 0)), spread_jet(0, 1)))).tolist() == [
         0,

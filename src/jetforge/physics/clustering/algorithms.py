@@ -1,8 +1,9 @@
 """The names that clustering algorithms and recombination schemes go by."""
 
-from math import inf, isfinite
+from math import inf
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known, number
 
 ALGORITHMS = {"cambridge_aachen": 0.0, "kt": 1.0, "antikt": -1.0}
 """Power p of the distance min(kt_i^2p, kt_j^2p) Delta_ij^2/R^2 of each algorithm."""
@@ -32,10 +33,7 @@ def power_of(algorithm: str | float) -> float:
                 f"algorithm '{algorithm}' is not known; choose one of {known}, or give the power p of generalised kt"
             )
         return ALGORITHMS[algorithm]
-    power = float(algorithm)
-    if not abs(power) <= _STEEPEST:
-        raise JetforgeError(f"algorithm: the power p of generalised kt is {power:g}; it must be from -10 to 10")
-    return power
+    return number("algorithm, the power p of generalised kt,", algorithm, least=-_STEEPEST, most=_STEEPEST)
 
 
 def radius_of(radius: float | None) -> float:
@@ -46,11 +44,7 @@ def radius_of(radius: float | None) -> float:
     JetforgeError
         If it is not a positive number.
     """
-    if radius is None:
-        return inf
-    if not (isfinite(radius) and radius > 0):
-        raise JetforgeError(f"radius is {radius:g}; it must be positive, or None for a clustering without beam")
-    return float(radius)
+    return inf if radius is None else number("radius", radius, above=0)
 
 
 def is_wta(recombination: str) -> bool:
@@ -61,6 +55,4 @@ def is_wta(recombination: str) -> bool:
     JetforgeError
         If the name is not known.
     """
-    if recombination not in RECOMBINATIONS:
-        raise JetforgeError(f"recombination '{recombination}' is not known; choose one of {', '.join(RECOMBINATIONS)}")
-    return recombination == "wta"
+    return known("recombination", recombination, RECOMBINATIONS) == "wta"

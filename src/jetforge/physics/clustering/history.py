@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import whole_numbers
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.clustering.algorithms import is_wta, power_of, radius_of
 from jetforge.physics.clustering.kernel import cluster, load_particles, workspace
@@ -155,9 +155,7 @@ def exclusive_distances(
     JetforgeError
         If an argument makes no sense.
     """
-    wanted = np.array(n, dtype=np.int64)
-    if wanted.ndim != 1 or np.any(wanted < 1):
-        raise JetforgeError(f"n is {n}; it must be numbers of subjets, each 1 or more")
+    wanted = whole_numbers("n", n, 1)
     power, reach, wta = power_of(algorithm), radius_of(radius), is_wta(recombination)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import whole_number
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet, wrapped
@@ -80,11 +80,10 @@ def kt_splittings(constituents: Any, *, n_scales: int = 3, num_threads: int | No
     takes the distance of pseudorapidities for delta_r (KtDR); as long as no step joins what is farther apart than R,
     the clusterings are the same.
     """
-    if n_scales not in range(1, _MOST_SCALES + 1):
-        raise JetforgeError(f"n_scales is {n_scales!r}; it must be a whole number from 1 to {_MOST_SCALES}")
+    n_scales = whole_number("n_scales", n_scales, 1, _MOST_SCALES)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
-    shapes = (n_jets, int(n_scales)), (n_jets, int(n_scales)), n_jets, n_jets, n_jets
+    shapes = (n_jets, n_scales), (n_jets, n_scales), n_jets, n_jets, n_jets
     out = KtSplittings(*(np.zeros(shape) for shape in shapes))
     for_all_jets(_splittings_kernel, n_jets, flat, out, num_threads=num_threads)
     return out

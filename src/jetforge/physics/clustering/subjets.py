@@ -5,7 +5,7 @@ of subjets or at a distance (Catani, Dokshitzer, Seymour, Webber, Nucl. Phys. B 
 both is that of FastJet (Cacciari, Salam, Soyez, arXiv:1111.6097).
 """
 
-from math import inf, isfinite
+from math import inf
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.clustering.algorithms import is_wta, power_of, radius_of
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
@@ -255,8 +256,7 @@ def inclusive_subjets(
     JetforgeError
         If an argument makes no sense.
     """
-    if not (isfinite(pt_min) and pt_min >= 0):
-        raise JetforgeError(f"pt_min is {pt_min:g}; it must be 0 or more, in GeV")
+    pt_min = number("pt_min", pt_min, least=0)
     return _subjets(constituents, algorithm, radius_of(radius), recombination, _Stop(True, pt_min, 0, 0.0), num_threads)
 
 
@@ -305,9 +305,7 @@ def exclusive_subjets(
     """
     if (n_subjets is None) == (dcut is None):
         raise JetforgeError("exclusive subjets: give either n_subjets or dcut")
-    if n_subjets is not None and n_subjets < 1:
-        raise JetforgeError(f"n_subjets is {n_subjets}; it must be 1 or more")
-    if dcut is not None and not dcut >= 0:
-        raise JetforgeError(f"dcut is {dcut:g}; it must be 0 or more")
-    stop = _Stop(False, 0.0, n_subjets or 0, inf if dcut is None else float(dcut))
+    number_left = 0 if n_subjets is None else whole_number("n_subjets", n_subjets, 1)
+    limit = inf if dcut is None else number("dcut", dcut, least=0, finite=False)
+    stop = _Stop(False, 0.0, number_left, limit)
     return _subjets(constituents, algorithm, radius_of(radius), recombination, stop, num_threads)

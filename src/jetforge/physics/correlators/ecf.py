@@ -7,13 +7,13 @@ angles multiplied; C series), Larkoski, Moult, Neill, arXiv:1409.6298 (D2), Moul
 """
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import choice, number, whole_number
 from jetforge.physics.correlators.ecf_kernels import E_INV, E_THETA, PT_R, Terms, correlator_kernel
 from jetforge.physics.flat import flat_of
 from jetforge.physics.parallel import for_all_jets
@@ -28,26 +28,18 @@ _Floats = npt.NDArray[np.float64]
 _Term = tuple[int, float] | tuple[int, float, int | None]
 
 
-def _whole_number(value: Any, name: str, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise JetforgeError(f"{name} is {value}; it must be a whole number from {least} to {most}")
-    return int(value)
-
-
 def _checked_term(term: _Term) -> tuple[int, float, int]:
     """Return n, beta and the number of angles, 0 for all."""
     if not isinstance(term, Sequence) or isinstance(term, str) or len(term) not in (2, 3):
         raise JetforgeError(f"a correlator is given as (n, beta) or (n, beta, angles), not {term!r}")
-    n = _whole_number(term[0], "n", 1, _MOST_POINTS)
-    beta = float(term[1])
-    if not (isfinite(beta) and 0 < beta <= _LARGEST_BETA):
-        raise JetforgeError(f"beta is {beta:g}; it must be above 0 and at most {_LARGEST_BETA:g}")
+    n = whole_number("n", term[0], 1, _MOST_POINTS)
+    beta = number("beta", term[1], above=0, most=_LARGEST_BETA)
     pairs = n * (n - 1) // 2
     if len(term) == 2 or term[2] is None:
         return n, beta, 0
     if pairs == 0:
         raise JetforgeError(f"angles is {term[2]}; one constituent has no angles: leave angles out for n = 1")
-    angles = _whole_number(term[2], "angles", 1, pairs)
+    angles = whole_number("angles", term[2], 1, pairs)
     return n, beta, 0 if angles == pairs else angles
 
 
@@ -84,8 +76,6 @@ def energy_correlators(
         If a term, the measure or the number of threads is not one of those allowed.
     """
     flat = flat_of(constituents)
-    if measure not in MEASURES:
-        raise JetforgeError(f"measure '{measure}' is not known; choose one of {', '.join(MEASURES)}")
     wanted = [_checked_term(term) for term in terms]
     betas = sorted({beta for _, beta, _ in wanted})
     columns = Terms(
@@ -99,7 +89,7 @@ def energy_correlators(
         correlator_kernel,
         n_jets,
         flat,
-        MEASURES[measure],
+        choice("measure", measure, MEASURES),
         np.array(betas, dtype=np.float64),
         columns,
         bool(normalised),
@@ -254,7 +244,7 @@ def c_series(
     -----
     The double ratio C_N^(beta) of arXiv:1305.0007, which has N for our i.
     """
-    i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
+    i = whole_number("i", i, 1, _MOST_POINTS - 1)
     return _ratio(constituents, _c(i, beta), measure, num_threads)
 
 
@@ -318,7 +308,7 @@ def n_series(
     -----
     N_i^(beta) of arXiv:1609.07483.
     """
-    i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
+    i = whole_number("i", i, 1, _MOST_POINTS - 1)
     return _ratio(constituents, _n(i, beta), measure, num_threads)
 
 
@@ -348,7 +338,7 @@ def m_series(
     -----
     M_i^(beta) of arXiv:1609.07483.
     """
-    i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
+    i = whole_number("i", i, 1, _MOST_POINTS - 1)
     return _ratio(constituents, _m(i, beta), measure, num_threads)
 
 
@@ -378,7 +368,7 @@ def u_series(
     -----
     U_i^(beta) of arXiv:1609.07483.
     """
-    i = _whole_number(i, "i", 1, _MOST_POINTS - 1)
+    i = whole_number("i", i, 1, _MOST_POINTS - 1)
     return _ratio(constituents, _u(i, beta), measure, num_threads)
 
 
@@ -412,5 +402,5 @@ def l_series(
     The quantities L2 and L3 of the ATLAS top-tagging open data (ATL-PHYS-PUB-2022-039), made of the correlators of
     arXiv:1609.07483.
     """
-    i = _whole_number(i, "i", 2, 3)
+    i = whole_number("i", i, 2, 3)
     return _ratio(constituents, _l(i, beta), measure, num_threads)

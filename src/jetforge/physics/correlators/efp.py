@@ -4,7 +4,6 @@ Komiske, Metodiev, Thaler, arXiv:1712.07124.
 """
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from operator import index
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known, number
 from jetforge.physics.correlators.efp_kernel import padded, program_memory, run
 from jetforge.physics.correlators.efp_measures import (
     EE,
@@ -183,12 +183,8 @@ def _evaluated(
     normalised: bool,
     num_threads: int | None,
 ) -> npt.NDArray[np.float64]:
-    if measure not in _MEASURES:
-        raise JetforgeError(f"measure {measure!r} is not known; choose one of {', '.join(_MEASURES)}")
-    if not (isfinite(beta) and beta > 0):
-        raise JetforgeError(f"beta is {beta}; it must be above 0")
-    if not (isfinite(kappa) and kappa >= 0):
-        raise JetforgeError(f"kappa is {kappa}; it must be 0 or more")
+    known("measure", measure, _MEASURES)
+    beta, kappa = number("beta", beta, above=0), number("kappa", kappa, least=0)
     n_jets = len(flat.offsets) - 1
     out = np.zeros((n_jets, len(graphs)))
     if not graphs:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import combinations_with_replacement
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import whole_number
 
 Edges = tuple[tuple[int, int], ...]
 """A multigraph as the tuple of its edges."""
@@ -54,8 +54,7 @@ def multigraphs(degree: int = 7, *, connected: bool = True) -> tuple[Edges, ...]
     and A050535 of the OEIS. The sets are found once a process, in about
     0.1 s for seven edges and 0.5 s for eight; each further edge takes five times as long.
     """
-    if isinstance(degree, bool) or not isinstance(degree, int) or not 0 <= degree <= _HIGHEST_DEGREE:
-        raise JetforgeError(f"degree is {degree!r}; it must be an integer from 0 to {_HIGHEST_DEGREE}")
+    degree = whole_number("degree", degree, 0, _HIGHEST_DEGREE)
     of_degree = _connected_graphs if connected else _all_graphs
     return tuple(graph for edges in range(degree + 1) for graph in of_degree(edges))
 

@@ -7,6 +7,7 @@ import awkward as ak
 import numpy as np
 from numba import njit
 
+from jetforge.physics.arguments import number
 from jetforge.physics.clustering.algorithms import power_of
 from jetforge.physics.clustering.kernel import History, Particles, Veto, cluster_vetoing, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
@@ -22,7 +23,6 @@ from jetforge.physics.grooming.records import (
     groom_arrays,
     list_dropped,
     list_indices,
-    number,
     write_jet,
 )
 from jetforge.physics.grooming.soft_drops import (

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.clustering.algorithms import power_of
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
@@ -24,7 +24,6 @@ from jetforge.physics.grooming.records import (
     groom_arrays,
     list_indices,
     list_prong,
-    number,
     sort_columns,
 )
 from jetforge.physics.kinematics import largest_jet
@@ -107,9 +106,7 @@ def _trimming_parameters(R_sub: float, pt_fraction: float, algorithm: str | floa
 
 
 def _filtering_parameters(R_sub: float, n_hardest: int, algorithm: str | float) -> tuple[float, float, float, int]:
-    if isinstance(n_hardest, bool) or not isinstance(n_hardest, int | np.integer) or n_hardest < 1:
-        raise JetforgeError(f"n_hardest is {n_hardest!r}; it must be an integer from 1")
-    return power_of(algorithm), number("R_sub", R_sub, above=0), 0.0, int(n_hardest)
+    return power_of(algorithm), number("R_sub", R_sub, above=0), 0.0, whole_number("n_hardest", n_hardest, 1)
 
 
 def trimming_arrays(

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number
 from jetforge.physics.flat import flat_of
-from jetforge.physics.grooming.records import groom_arrays, number
+from jetforge.physics.grooming.records import groom_arrays
 from jetforge.physics.grooming.recursive import NO_LIMIT, Recursion, recursed, recursive_kernel
 from jetforge.physics.grooming.soft_drops import condition_of
 

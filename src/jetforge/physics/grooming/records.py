@@ -1,8 +1,6 @@
 """What all groomers share: the arrays that their kernels fill, and the awkward records made of them."""
 
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
-from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
 import awkward as ak
@@ -10,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.clustering.kernel import History, Particles
 from jetforge.physics.flat import FlatJets
@@ -239,37 +236,3 @@ def _content(which: int, table: npt.NDArray[Any]) -> Any:
         return momentum_records(*table).layout
     columns = [ak.contents.NumpyArray(column) for column in table]
     return ak.contents.RecordArray(columns, list(_SPLITTING_FIELDS))
-
-
-def number(
-    name: str, value: Any, *, above: float = -inf, least: float = -inf, most: float = inf, finite: bool = True
-) -> float:
-    """Return an argument as a float.
-
-    Raises
-    ------
-    JetforgeError
-        If it is no number, NaN, or not above / at least / at most the limits given, or infinite where `finite`.
-    """
-    in_range = isinstance(value, Real) and float(value) > above and least <= float(value) <= most
-    if in_range and (isfinite(value) or not finite):
-        return float(value)
-    rules = [f"above {above:g}"] if above > -inf else []
-    rules += [f"at least {least:g}"] if least > -inf else []
-    rules += [f"at most {most:g}"] if most < inf else []
-    raise JetforgeError(
-        f"{name} is {value!r}; it must be a {'finite ' if finite else ''}number {' and '.join(rules)}".rstrip()
-    )
-
-
-def choice(name: str, value: str, choices: Mapping[str, _Choice]) -> _Choice:
-    """Return what a name stands for.
-
-    Raises
-    ------
-    JetforgeError
-        If the name is not known.
-    """
-    if not isinstance(value, str) or value not in choices:
-        raise JetforgeError(f"{name} {value!r} is not known; choose one of {', '.join(choices)}")
-    return choices[value]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import whole_number
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.grooming.records import (
@@ -235,9 +235,7 @@ def recursive_kernel(
 def _at_most(n: float) -> int:
     if n == inf:
         return NO_LIMIT
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise JetforgeError(f"n is {n!r}; it must be an integer from 1, or math.inf for no limit")
-    return int(n)
+    return whole_number("n", n, 1)
 
 
 def recursive_soft_drop(

@@ -10,6 +10,7 @@ import awkward as ak
 import numpy as np
 from numba import njit
 
+from jetforge.physics.arguments import choice, number
 from jetforge.physics.clustering.algorithms import power_of
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
@@ -18,7 +19,6 @@ from jetforge.physics.grooming.records import (
     INDICES,
     GroomedArrays,
     Lists,
-    choice,
     clear_jet,
     clear_marks,
     close_jet,
@@ -26,7 +26,6 @@ from jetforge.physics.grooming.records import (
     groom_arrays,
     list_dropped,
     list_indices,
-    number,
     write_jet,
 )
 from jetforge.physics.kinematics import largest_jet, wrapped

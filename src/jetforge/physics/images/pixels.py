@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
+from jetforge.physics.arguments import floating, known, whole_number
+from jetforge.physics.constituent_fields import charges_of
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.images.kernels import PlanePoints, Recipe, image_kernel, pixel_kernel, plane_kernel, step_kernel
-from jetforge.physics.images.preprocessing import charged_constituents
 from jetforge.physics.parallel import for_all_jets
 
 __all__ = [
@@ -172,7 +173,7 @@ def crop(images: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     JetforgeError
         If the images are smaller, or their size differs by an odd number: the centre would move by half a pixel.
     """
-    _check_size(size)
+    whole_number("size", size, 1)
     n = images.shape[-1] if images.ndim > 1 and images.shape[-1] == images.shape[-2] else -1
     if n < size or (n - size) % 2:
         raise JetforgeError(
@@ -246,9 +247,7 @@ def jet_images(
         If a name or `dtype` is not known, the size is below 1, or a pixel is not larger than 1e-6.
     """
     recipe = _recipe(size, width, channels, origin, rotate, flip, normalise)
-    kind = np.dtype(dtype)
-    if kind not in (np.float32, np.float64):
-        raise JetforgeError(f"dtype {kind} does not do for images; choose float32 or float64")
+    kind = floating(dtype)
     flat = flat_of(constituents)
     images: _Images = _drawn(flat, _charged(constituents, flat, recipe), recipe, kind, num_threads)
     return images
@@ -329,19 +328,12 @@ def _checked(points: PlanePoints) -> PlanePoints:
 
 
 def _on_hardest(origin: str) -> bool:
-    if origin not in ORIGINS:
-        raise JetforgeError(f"origin '{origin}' is not known; choose one of {', '.join(ORIGINS)}")
-    return origin == "hardest"
-
-
-def _check_size(size: int) -> None:
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise JetforgeError(f"size is {size}; it must be a whole number of pixels, 1 or more")
+    return known("origin", origin, ORIGINS) == "hardest"
 
 
 def _densities(size: int, width: Width) -> tuple[float, float]:
     """Return the numbers of pixels per unit of rapidity and azimuth."""
-    _check_size(size)
+    whole_number("size", size, 1)
     sides = np.atleast_1d(np.asarray(width, dtype=np.float64)).tolist()
     if len(sides) not in (1, 2) or not all(_SMALLEST_PIXEL * size < side < inf for side in sides):
         raise JetforgeError(f"width is {width}; one length or two, each giving pixels larger than {_SMALLEST_PIXEL:g}")
@@ -365,4 +357,6 @@ def _recipe(
 def _charged(constituents: Any, flat: FlatJets, recipe: Recipe) -> npt.NDArray[np.bool_]:
     """Return which constituents are charged, or nothing if no channel asks."""
     asked = any("charged" in CHANNELS[c] or "neutral" in CHANNELS[c] for c in recipe.channels)
-    return charged_constituents(constituents) if asked and len(flat.px) else np.empty(0, dtype=np.bool_)
+    if not asked or len(flat.px) == 0:
+        return np.empty(0, dtype=np.bool_)
+    return np.asarray(charges_of(constituents, flat, None) != 0)

@@ -1,4 +1,4 @@
-"""Inputs of networks: the aligned constituents of ATLAS top tagging, scaled pixels, and which constituents are charged.
+"""Inputs of networks: the aligned constituents of ATLAS top tagging, and scaled pixels.
 
 ATLAS Collaboration, ATL-PHYS-PUB-2022-039, and the code published with the ATLAS Top Tagging Open Data Set.
 """
@@ -6,12 +6,12 @@ ATLAS Collaboration, ATL-PHYS-PUB-2022-039, and the code published with the ATLA
 from math import sqrt
 from typing import Any, NamedTuple
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
+from jetforge.physics.arguments import floating, number, whole_number
 from jetforge.physics.elementary import atan2, log
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import wrapped
@@ -257,8 +257,7 @@ def fit_pixel_scaling(images: npt.NDArray[Any], regulator: float = 1e-5) -> Pixe
     -----
     Komiske, Metodiev, Schwartz, arXiv:1612.01551, section 3: zero-centring and standardisation.
     """
-    if not 0 < regulator < np.inf:
-        raise JetforgeError(f"regulator is {regulator:g}; it must be positive and finite")
+    regulator = number("regulator", regulator, above=0)
     if images.ndim < 2 or len(images) == 0:
         raise DataError(f"images of shape {images.shape}: there is nothing to learn a scaling from")
     rows = max(1, _PIXELS_PER_BLOCK // max(1, images[0].size))
@@ -285,67 +284,6 @@ def standardise(images: npt.NDArray[Any], scaling: PixelScaling) -> npt.NDArray[
     return scaled
 
 
-def charged_constituents(constituents: Any) -> npt.NDArray[np.bool_]:
-    """Return which constituents are electrically charged, those of all jets one after the other.
-
-    Parameters
-    ----------
-    constituents
-        Awkward array of jets or `jetforge.Jets` with a field `charge` (any unit) or, if there is none, `pid` (PDG
-        numbers; the charge follows from the quarks they stand for).
-
-    Returns
-    -------
-    array (n_constituents,) of bool
-
-    Raises
-    ------
-    DataError
-        If there is neither field, or it is not one finite number for each constituent.
-    """
-    fields: dict[str, Any] = {}
-    if isinstance(constituents, ak.Array):
-        fields = {name: constituents[name] for name in ("charge", "pid") if name in constituents.fields}
-        fields = {name: ak.to_numpy(ak.flatten(column), allow_missing=True) for name, column in fields.items()}
-    elif not isinstance(constituents, FlatJets):
-        fields = getattr(constituents, "columns", {})
-    name = next((name for name in ("charge", "pid") if name in fields), None)
-    if name is None:
-        raise DataError("constituents have no field 'charge' or 'pid'; charged and neutral ones cannot be told apart")
-    column = fields[name]
-    numbers = column.ndim == 1 and column.dtype.kind in "iuf"
-    if not numbers or np.ma.is_masked(column) or not np.isfinite(column).all():
-        raise DataError(f"field {name} of the constituents must be one finite number each; fill or repair it")
-    values = np.ma.getdata(column)
-    if name == "charge":
-        return np.asarray(values != 0)
-    charged: npt.NDArray[np.bool_] = _charged_by_pid(values if values.dtype.kind in "iu" else values.astype(np.int64))
-    return charged
-
-
-@njit(cache=True)
-def _charged_by_pid(pids: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return which particles are charged, from the digits of their PDG numbers."""
-    charged = np.empty(len(pids), dtype=np.bool_)
-    for i in range(len(pids)):
-        pid = abs(pids[i])
-        quarks = (pid // 1000 % 10, pid // 100 % 10, pid // 10 % 10)
-        if pid >= 1_000_000_000:  # nuclei, 10LZZZAAAI
-            charged[i] = pid // 10_000 % 1000 > 0
-        elif pid < 100:  # quarks, charged leptons, W+, H+
-            charged[i] = 1 <= pid <= 8 or pid in (11, 13, 15, 17, 24, 34, 37)
-        elif quarks[0] == 0:  # mesons, of a quark and an antiquark
-            charged[i] = quarks[1] % 2 != quarks[2] % 2
-        else:  # baryons: up-like quarks have charge 2/3, down-like ones -1/3
-            up_like = (quarks[0] + 1) % 2 + (quarks[1] + 1) % 2 + (quarks[2] + 1) % 2
-            charged[i] = up_like != 1
-    return charged
-
-
 def _check(num: int, dtype: npt.DTypeLike) -> np.dtype[Any]:
-    if not isinstance(num, (int, np.integer)) or num < 1:
-        raise JetforgeError(f"num is {num}; it must be a whole number of constituents, 1 or more")
-    kind = np.dtype(dtype)
-    if kind not in (np.float32, np.float64):
-        raise JetforgeError(f"dtype {kind} does not do here; choose float32 or float64")
-    return kind
+    whole_number("num", num, 1)
+    return floating(dtype)

@@ -1,6 +1,6 @@
 """Bins of the Lund plane: coordinates, edges, cuts, and the declusterings that are counted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import inf, log, pi
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known, number, whole_numbers
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.lund.leaves import secondary_blocks
 from jetforge.physics.lund.tree import LundArrays
@@ -77,45 +78,42 @@ def lund_grid(
 ) -> LundGrid:
     """Return the checked bins of a plane."""
     for name in names:
-        if name not in _COORDINATES:
-            raise JetforgeError(f"coordinate '{name}' is not known; choose two of {', '.join(_COORDINATES)}")
+        known("coordinate", name, _COORDINATES)
     if names[0] == names[1]:
         raise JetforgeError(f"coordinate '{names[0]}' is given twice; choose two of {', '.join(_COORDINATES)}")
-    if plane not in _PLANES:
-        raise JetforgeError(f"plane '{plane}' is not known; choose one of {', '.join(_PLANES)}")
-    if not 0.0 < R0 < inf:
-        raise JetforgeError(f"R0 is {R0:g}; it must be above 0")
+    known("plane", plane, _PLANES)
+    R0 = number("R0", R0, above=0)
     check_limits(**cuts._asdict())
     if edges is not None:
         if ranges != (None, None):
             raise JetforgeError("edges and ranges are both given; leave out x_range and y_range")
         if len(edges) != 2:
             raise JetforgeError(f"edges: give those in x and those in y, not {len(edges)} of them")
-        x_edges, y_edges = (_checked_edges(axis, given) for axis, given in zip("xy", edges, strict=True))
+        x_edges, y_edges = (_checked_edges(f"edges in {axis}", given) for axis, given in zip("xy", edges, strict=True))
         return LundGrid(*names, x_edges, y_edges, plane, R0, cuts)
-    numbers = (bins, bins) if isinstance(bins, int) else bins
-    if not isinstance(numbers, Sequence) or len(numbers) != 2 or not all(isinstance(n, int) for n in numbers):
-        raise JetforgeError(f"bins are {bins}; give one integer, or one for each coordinate")
+    numbers = whole_numbers("bins", bins, 1)
+    if len(numbers) > 2:
+        raise JetforgeError(f"bins is {bins!r}; it must be whole numbers, one or one for each coordinate")
+    numbers = np.broadcast_to(numbers, 2)
     x_edges, y_edges = (
-        _even_edges(axis, number, given or _COORDINATES[name].range)
-        for axis, number, given, name in zip("xy", numbers, ranges, names, strict=True)
+        _even_edges(axis, int(n_bins), given or _COORDINATES[name].range)
+        for axis, n_bins, given, name in zip("xy", numbers, ranges, names, strict=True)
     )
     return LundGrid(*names, x_edges, y_edges, plane, R0, cuts)
 
 
-def _even_edges(axis: str, number: int, limits: Range) -> _Floats:
-    low, high = limits
-    if number < 1:
-        raise JetforgeError(f"bins: {number} in {axis}; it must be 1 or more")
-    if not -inf < low < high < inf:
-        raise JetforgeError(f"{axis}_range is {low:g} to {high:g}; it must rise between finite numbers")
-    return np.linspace(low, high, number + 1)
+def _even_edges(axis: str, n_bins: int, limits: Range) -> _Floats:
+    low, high = _checked_edges(f"{axis}_range", limits)[[0, -1]].tolist()
+    return np.linspace(low, high, n_bins + 1)
 
 
-def _checked_edges(axis: str, given: npt.ArrayLike) -> _Floats:
-    edges = np.array(given, dtype=np.float64)
+def _checked_edges(name: str, given: npt.ArrayLike) -> _Floats:
+    try:
+        edges = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        edges = np.empty(0)
     if edges.ndim != 1 or len(edges) < 2 or not np.all(np.isfinite(edges)) or not np.all(np.diff(edges) > 0):
-        raise JetforgeError(f"edges in {axis} must be two or more finite numbers that rise")
+        raise JetforgeError(f"{name} is {given!r}; it must be two or more finite numbers that rise")
     return edges
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.lund.trees import (
     DROPPED,
@@ -123,12 +123,7 @@ def groomed_tree(
     Fregoso, Marzani, Salam, arXiv:1307.0007. Recursive soft drop without an end, N infinite: Dreyer, Necib,
     Soyez, Thaler, arXiv:1804.03657. The soft prong of each declustering that fails is dropped with all in it.
     """
-    if not (0.0 <= z_cut < inf):
-        raise JetforgeError(f"z_cut is {z_cut:g}; it must be 0 or more")
-    if not (0.0 < R0 < inf):
-        raise JetforgeError(f"R0 is {R0:g}; it must be above 0")
-    if not (-inf < beta < inf):
-        raise JetforgeError(f"beta is {beta:g}; it must be a finite number")
+    z_cut, beta, R0 = number("z_cut", z_cut, least=0), number("beta", beta), number("R0", R0, above=0)
     ln_cut = log(z_cut) - beta * log(R0) if z_cut > 0.0 else -inf
     blocks = []
     for trees in prong_blocks(lund_source(constituents, links=True), num_threads=num_threads):

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
+from jetforge.physics.arguments import known, number
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.lund.tree import LundArrays
 from jetforge.physics.lund.trees import (
@@ -200,12 +201,9 @@ def secondary_blocks(
 
 
 def _check_rule(rule: str, z_cut: float, mass: float) -> None:
-    if rule not in _RULES:
-        raise JetforgeError(f"rule '{rule}' is not known; choose one of {', '.join(_RULES)}")
-    if not 0.0 <= z_cut < inf:
-        raise JetforgeError(f"z_cut is {z_cut:g}; it must be 0 or more")
-    if not 0.0 < mass < inf:
-        raise JetforgeError(f"mass is {mass:g}; it must be above 0")
+    known("rule", rule, _RULES)
+    number("z_cut", z_cut, least=0)
+    number("mass", mass, above=0)
 
 
 def _leading(trees: LundArrays, rule: str, z_cut: float, mass: float, num_threads: int | None) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
+from jetforge.physics.arguments import number
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.lund.plane import LundDensity
 from jetforge.physics.lund.trees import check_limits, ln_limit, lund_source
@@ -109,8 +110,7 @@ def kt_at_z(delta: npt.ArrayLike, *, pt: float, z: float = 0.5) -> _Floats:
         If pt or z is out of its range.
     """
     _check_positive(pt=pt)
-    if not 0.0 < z <= 0.5:
-        raise JetforgeError(f"z is {z:g}; the softer prong has more than 0 and at most 1/2 of the momentum")
+    z = number("z", z, above=0, most=0.5)
     return np.asarray(z * pt * np.asarray(delta, dtype=np.float64))
 
 
@@ -146,5 +146,4 @@ def kt_at_mass(delta: npt.ArrayLike, *, pt: float, mass: float) -> _Floats:
 
 def _check_positive(**values: float) -> None:
     for name, value in values.items():
-        if not 0.0 < value < inf:
-            raise JetforgeError(f"{name} is {value:g}; it must be above 0")
+        number(name, value, above=0)

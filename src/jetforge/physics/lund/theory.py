@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number, whole_number
 
 _Floats = npt.NDArray[np.float64]
 
@@ -47,10 +48,8 @@ def running_coupling(
         If alpha_s_mz or freeze are not positive, num_flavours is not 0 to 6, or freeze is so low that the one-loop
         coupling has no value there.
     """
-    if not 0.0 < alpha_s_mz < 1.0:
-        raise JetforgeError(f"alpha_s_mz is {alpha_s_mz:g}; it must be between 0 and 1")
-    if num_flavours not in range(7):
-        raise JetforgeError(f"num_flavours is {num_flavours}; it must be 0 to 6")
+    alpha_s_mz = number("alpha_s_mz", alpha_s_mz, above=0, most=1)
+    num_flavours = whole_number("num_flavours", num_flavours, 0, 6)
     _check_positive(freeze=freeze)
     b0 = (11 * _CA - 2 * num_flavours) / (12 * pi)
     pole = _MASS_OF_Z * float(np.exp(-1.0 / (2 * b0 * alpha_s_mz)))

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
+from jetforge.physics.arguments import number
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.lund.tree import FLOOR, Z_FLOOR, LundArrays, lund_arrays
@@ -274,8 +275,7 @@ def as_awkward(blocks: Sequence[LundTrees]) -> ak.Array:
 def check_limits(**limits: float) -> None:
     """Raise a JetforgeError if a limit is negative or NaN."""
     for name, value in limits.items():
-        if not value >= 0.0:
-            raise JetforgeError(f"{name} is {value:g}; it must be 0 or more")
+        number(name, value, least=0, finite=False)
 
 
 def ln_limit(limit: float) -> float:

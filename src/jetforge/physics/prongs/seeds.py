@@ -1,6 +1,6 @@
 """Where the axes of N-subjettiness start: the names they go by, and how they are read off a clustering."""
 
-from math import inf, isfinite
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known, number
 from jetforge.physics.clustering.kernel import History, Particles
 
 _POWERS = {"kt": 1.0, "half_kt": 0.5, "ca": 0.0, "antikt": -1.0, "genkt": None}
@@ -49,8 +50,7 @@ def seeds_of(axes: str, beta: float, power: float | None, radius: float | None) 
     JetforgeError
         If the name is not known, or power or radius are missing, out of place, or out of range.
     """
-    if axes not in AXES:
-        raise JetforgeError(f"axes {axes!r} is not known; choose one of {', '.join(AXES)}")
+    known("axes", axes, AXES)
     seed = axes.removeprefix("onepass_")
     family = seed.removeprefix("wta_")
     if power is not None and family != "genkt":
@@ -59,14 +59,13 @@ def seeds_of(axes: str, beta: float, power: float | None, radius: float | None) 
         raise JetforgeError(f"axes_radius is for antikt and genkt axes, not {axes!r}; leave it out")
     if radius is None and family == "antikt":
         raise JetforgeError(f"axes {axes!r} needs axes_radius, the radius of the subjets")
-    if radius is not None and not (isfinite(radius) and radius > 0):
-        raise JetforgeError(f"axes_radius is {radius:g}; it must be positive")
+    reach = inf if radius is None else number("axes_radius", radius, above=0)
     default = _POWERS[family]
     chosen = default if default is not None else (1.0 / beta if power is None else power)
-    if family == "genkt" and not 0.0 <= chosen <= _STEEPEST:
-        raise JetforgeError(f"axes_power, by default 1/beta, is {chosen:g}; it must be from 0 to {_STEEPEST:g}")
+    if family == "genkt":
+        chosen = number("axes_power, by default 1/beta,", chosen, least=0.0, most=_STEEPEST)
     hardest = family == "antikt"
-    return Seeds(chosen, inf if radius is None else radius, seed != family, hardest), axes != seed
+    return Seeds(chosen, reach, seed != family, hardest), axes != seed
 
 
 @njit(cache=True)

@@ -6,7 +6,7 @@ tau_M/tau_(M-1). Conventions are those of the package Nsubjettiness of fjcontrib
 """
 
 from collections.abc import Sequence
-from math import inf, isfinite
+from math import inf
 from typing import Any, TypedDict, Unpack
 
 import awkward as ak
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known, number, whole_number, whole_numbers
 from jetforge.physics.flat import flat_of
 from jetforge.physics.parallel import for_all_jets
 from jetforge.physics.prongs.given_axes import given_axes
@@ -27,7 +28,7 @@ MEASURES = ("normalised", "unnormalised")
 _MOST_AXES = 100
 _LARGEST_BETA = 10.0
 _LEAST_ACCURACY = 1e-10
-_LEAST_SCALE = 1e-100  # of R0^beta
+_LEAST_R0 = 1e-10  # R0^beta stays finite
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
@@ -63,38 +64,21 @@ def _choice(
     num_threads: int | None = None,
 ) -> Choice:
     """Return the arguments by name, checked, as compiled code takes them; the number of threads is for the caller."""
-    if not 0.0 < beta <= _LARGEST_BETA:
-        raise JetforgeError(f"beta is {beta:g}; it must be above 0 and at most {_LARGEST_BETA:g}")
-    if not (isfinite(R0) and R0 > 0.0 and _LEAST_SCALE < R0**beta < 1.0 / _LEAST_SCALE):
-        raise JetforgeError(f"R0 is {R0:g}; it must be positive, such as the radius of the jets")
-    if measure not in MEASURES:
-        raise JetforgeError(f"measure {measure!r} is not known; choose one of {', '.join(MEASURES)}")
-    if R_cutoff is not None and not (isfinite(R_cutoff) and R_cutoff > 0.0):
-        raise JetforgeError(f"R_cutoff is {R_cutoff:g}; it must be positive, or None for none")
-    if not _LEAST_ACCURACY <= accuracy <= 1.0:
-        raise JetforgeError(f"accuracy is {accuracy:g}; it must be from {_LEAST_ACCURACY:g} to 1")
-    if max_steps < 1:
-        raise JetforgeError(f"max_steps is {max_steps}; it must be 1 or more")
+    beta = number("beta", beta, above=0.0, most=_LARGEST_BETA)
+    R0 = number("R0", R0, above=_LEAST_R0, most=1.0 / _LEAST_R0)
+    known("measure", measure, MEASURES)
+    cutoff = inf if R_cutoff is None else number("R_cutoff", R_cutoff, above=0.0)
+    accuracy = number("accuracy", accuracy, least=_LEAST_ACCURACY, most=1.0)
+    max_steps = whole_number("max_steps", max_steps, 1)
     if isinstance(axes, str):
         seeds, named_one_pass = seeds_of(axes, beta, axes_power, axes_radius)
     else:
         if axes_power is not None or axes_radius is not None:
             raise JetforgeError("axes are given: axes_power and axes_radius have no meaning; leave them out")
         seeds, named_one_pass = Seeds(0.0, inf, False, False), False
-    cutoff = inf if R_cutoff is None else R_cutoff
     normalised = measure == "normalised"
     rule = Rule(beta, cutoff, accuracy, max_steps)
     return Choice(seeds, one_pass or named_one_pass, rule, normalised, R0**beta, inf if normalised else cutoff * cutoff)
-
-
-def _numbers(n: int | Sequence[int]) -> _Integers:
-    """Return the numbers of axes asked for."""
-    numbers = np.atleast_1d(np.asarray(n))
-    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
-        raise JetforgeError(f"n is {n!r}; it must be a number of axes, or a list of them, such as (1, 2, 3)")
-    if numbers.min() < 1 or numbers.max() > _MOST_AXES:
-        raise JetforgeError(f"n is {n!r}; numbers of axes must be from 1 to {_MOST_AXES}")
-    return numbers.astype(np.int64)
 
 
 def nsubjettiness(
@@ -178,7 +162,7 @@ def nsubjettiness(
     to it, with the weights pT (Delta^2 + accuracy^2)^(beta/2 - 1). It leads down to a minimum for 1 <= beta < 3
     (arXiv:1108.2701, section 3.1), which need not be the deepest.
     """
-    numbers = _numbers(n)
+    numbers = whole_numbers("n", n, 1, _MOST_AXES)
     choice = _choice(axes, beta, R0, axes_power, axes_radius, one_pass, accuracy, max_steps, measure, R_cutoff)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
@@ -245,7 +229,7 @@ def nsubjettiness_axes(constituents: Any, n: int = 2, **options: Unpack[Nsubjett
     DataError, JetforgeError
         As in `nsubjettiness`.
     """
-    number = int(_numbers(n).max())
+    number = int(whole_numbers("n", n, 1, _MOST_AXES).max())
     choice = _choice(**options)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1

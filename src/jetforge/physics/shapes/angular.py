@@ -5,7 +5,6 @@ Larkoski, Thaler, Waalewijn, arXiv:1408.3122, and for single angularities arXiv:
 """
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.parallel import for_all_jets
@@ -99,10 +99,8 @@ def _checked_exponents(exponents: Iterable[Any]) -> tuple[_Floats, _Floats]:
         if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
             raise JetforgeError(f"an angularity is given as (kappa, beta), not {pair!r}")
         kappa, beta = pair
-        if not (isfinite(kappa) and kappa >= 0):
-            raise JetforgeError(f"kappa is {kappa:g}; it must be a finite number, 0 or more")
-        if not (isfinite(beta) and 0 <= beta <= _LARGEST_BETA):
-            raise JetforgeError(f"beta is {beta:g}; it must be from 0 to {_LARGEST_BETA:g}")
+        number("kappa", kappa, least=0)
+        number("beta", beta, least=0, most=_LARGEST_BETA)
     kappas, betas = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
     return kappas.copy(), betas.copy()
 
@@ -139,8 +137,7 @@ def angularities(
     """
     flat = flat_of(constituents)
     kappas, betas = _checked_exponents(exponents)
-    if not (isfinite(R0) and R0 > 0):
-        raise JetforgeError(f"R0 is {R0:g}; it must be a positive number")
+    R0 = number("R0", R0, above=0)
     with np.errstate(over="ignore", under="ignore"):
         scale = np.minimum(np.float64(R0) ** -betas, kernels.LARGEST)
     n_jets = len(flat.offsets) - 1

@@ -5,13 +5,13 @@ Pumplin, Phys. Rev. D 44 (1991) 2025 (how many constituents hold a fraction of t
 """
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.constituent_fields import charges_of, particle_numbers_of
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.parallel import for_all_jets
@@ -20,12 +20,6 @@ from jetforge.physics.shapes.angular import summed_momenta
 
 _Floats = npt.NDArray[np.float64]
 _Counts = npt.NDArray[np.int64]
-
-
-def _checked_pt_min(pt_min: float) -> float:
-    if not (isfinite(pt_min) and pt_min >= 0):
-        raise JetforgeError(f"pt_min is {pt_min:g}; it must be a finite pT in GeV, 0 or more")
-    return float(pt_min)
 
 
 def multiplicity(constituents: Any, *, pt_min: float = 0.0, num_threads: int | None = None) -> _Counts:
@@ -53,9 +47,10 @@ def multiplicity(constituents: Any, *, pt_min: float = 0.0, num_threads: int | N
     JetforgeError
         If pt_min is negative or not finite.
     """
+    pt_min = number("pt_min", pt_min, least=0)
     flat = flat_of(constituents)
     out = np.empty(len(flat.offsets) - 1, dtype=np.int64)
-    for_all_jets(kernels.multiplicity_kernel, len(out), flat, _checked_pt_min(pt_min), out, num_threads=num_threads)
+    for_all_jets(kernels.multiplicity_kernel, len(out), flat, pt_min, out, num_threads=num_threads)
     return out
 
 
@@ -81,11 +76,10 @@ def leading_fractions(constituents: Any, n: int = 1, *, num_threads: int | None 
     JetforgeError
         If n is not a whole number above 0.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise JetforgeError(f"n is {n}; it must be a whole number, 1 or more")
+    n = whole_number("n", n, 1)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
-    leading, counts = np.empty((n_jets, int(n))), np.empty(n_jets, dtype=np.int64)
+    leading, counts = np.empty((n_jets, n)), np.empty(n_jets, dtype=np.int64)
     for_all_jets(kernels.ordered_kernel, n_jets, flat, 1.0, leading, counts, num_threads=num_threads)
     return leading
 
@@ -114,8 +108,7 @@ def count_for_fraction(constituents: Any, fraction: float = 0.95, *, num_threads
     JetforgeError
         If the fraction is out of its range.
     """
-    if not 0 < fraction <= 1:
-        raise JetforgeError(f"fraction is {fraction:g}; it must be above 0 and at most 1")
+    fraction = number("fraction", fraction, above=0, most=1)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
     leading, counts = np.empty((n_jets, 0)), np.empty(n_jets, dtype=np.int64)
@@ -152,8 +145,7 @@ def jet_charge(constituents: Any, kappa: float = 0.5, *, charge: Any = None, num
         If kappa is negative or not finite.
     """
     flat = flat_of(constituents)
-    if not (isfinite(kappa) and kappa >= 0):
-        raise JetforgeError(f"kappa is {kappa:g}; it must be a finite number, 0 or more")
+    kappa = number("kappa", kappa, least=0)
     charges = charges_of(constituents, flat, charge)
     momenta = summed_momenta(flat, num_threads)
     out = np.empty(len(flat.offsets) - 1)
@@ -197,7 +189,7 @@ def charged_multiplicity(
     """
     flat = flat_of(constituents)
     charges = charges_of(constituents, flat, charge)
-    return _selected(flat, charges, (), _checked_pt_min(pt_min), num_threads)[0]
+    return _selected(flat, charges, (), number("pt_min", pt_min, least=0), num_threads)[0]
 
 
 def charged_fraction(constituents: Any, *, charge: Any = None, num_threads: int | None = None) -> _Floats:

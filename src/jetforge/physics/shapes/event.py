@@ -16,14 +16,14 @@ frame also one of a single constituent, one whose constituents do not move again
 1e-7 of its energy, which is rounding; in the transverse plane one along the beam.
 """
 
-from math import isfinite, sqrt
+from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.parallel import for_all_jets
@@ -150,11 +150,10 @@ def sphericity_eigenvalues(
     JetforgeError
         If the frame is not known or the power not positive.
     """
-    if not (isfinite(power) and power > 0.0):
-        raise JetforgeError(f"power is {power:g}; it must be positive: 2 for sphericity, 1 for its linearised form")
+    power = number("power", power, above=0.0)
     flat, code = flat_of(constituents), frame_code(frame)
     out = np.zeros((len(flat.offsets) - 1, 3))
-    for_all_jets(_tensor_kernel, len(out), flat, code, float(power), out, num_threads=num_threads)
+    for_all_jets(_tensor_kernel, len(out), flat, code, power, out, num_threads=num_threads)
     return out
 
 
@@ -247,10 +246,9 @@ def fox_wolfram(
     JetforgeError
         If the frame is not known or l_max is not from 0 to 100.
     """
-    if l_max not in range(101):
-        raise JetforgeError(f"l_max is {l_max!r}; it must be a whole number from 0 to 100")
+    l_max = whole_number("l_max", l_max, 0, 100)
     flat, code = flat_of(constituents), frame_code(frame)
-    out = np.zeros((len(flat.offsets) - 1, int(l_max) + 1))
+    out = np.zeros((len(flat.offsets) - 1, l_max + 1))
     for_all_jets(_fox_wolfram_kernel, len(out), flat, code, bool(distinct), out, num_threads=num_threads)
     return out
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import JetforgeError
+from jetforge.physics.arguments import known
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.shapes.thrust_axis import orthonormal
 
@@ -29,8 +30,7 @@ def frame_code(frame: str, spatial: str = "") -> int:
     JetforgeError
         If the name is not known, or it is ``"transverse"`` and `spatial` names a quantity that a plane does not have.
     """
-    if frame not in FRAMES:
-        raise JetforgeError(f"frame {frame!r} is not known; choose one of {', '.join(FRAMES)}")
+    known("frame", frame, FRAMES)
     if spatial and frame == "transverse":
         raise JetforgeError(f"frame 'transverse': there is no {spatial} in a plane; choose one of rest, lab")
     return FRAMES.index(frame)

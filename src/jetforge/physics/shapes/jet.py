@@ -7,14 +7,15 @@ along the beam and rotations about it change none of these shapes, but for plana
 Where a shape is not defined it is 0: for a jet of no constituent, without transverse momentum, or all in one direction.
 """
 
-from math import inf, isfinite, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
+from jetforge.physics.arguments import known, number, whole_number
 from jetforge.physics.elementary import atan2
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, rapidity, wrapped
@@ -59,8 +60,7 @@ def planar_flow(constituents: Any, *, coordinates: str = "momentum", num_threads
     JetforgeError
         If the name of the coordinates is not known.
     """
-    if coordinates not in COORDINATES:
-        raise JetforgeError(f"coordinates {coordinates!r} is not known; choose one of {', '.join(COORDINATES)}")
+    known("coordinates", coordinates, COORDINATES)
     flat = flat_of(constituents)
     out = np.zeros(len(flat.offsets) - 1)
     kernel = _momentum_flow_kernel if coordinates == "momentum" else _rapidity_flow_kernel
@@ -96,11 +96,10 @@ def axis_moments(constituents: Any, *, kappa: float = 2.0, num_threads: int | No
     JetforgeError
         If kappa is not positive.
     """
-    if not (isfinite(kappa) and kappa > 0.0):
-        raise JetforgeError(f"kappa is {kappa:g}; it must be positive: 2 for the axes of the quark-gluon likelihood")
+    kappa = number("kappa", kappa, above=0.0)
     flat = flat_of(constituents)
     out = np.zeros((len(flat.offsets) - 1, 2))
-    for_all_jets(_covariance_kernel, len(out), flat, float(kappa), out, num_threads=num_threads)
+    for_all_jets(_covariance_kernel, len(out), flat, kappa, out, num_threads=num_threads)
     return np.sqrt(out, out=out)
 
 
@@ -243,13 +242,11 @@ def integrated_shape(constituents: Any, *, R0: float = 0.8, n_bins: int = 8, num
 
 def _rings(constituents: Any, R0: float, n_bins: int, num_threads: int | None) -> _Floats:
     """Return the shares of pT in rings, (n_jets, n_bins)."""
-    if not (isfinite(R0) and R0 > 0.0):
-        raise JetforgeError(f"R0 is {R0:g}; it must be positive")
-    if n_bins not in range(1, _MOST_BINS + 1):
-        raise JetforgeError(f"n_bins is {n_bins!r}; it must be a whole number from 1 to {_MOST_BINS}")
+    R0 = number("R0", R0, above=0.0)
+    n_bins = whole_number("n_bins", n_bins, 1, _MOST_BINS)
     flat = flat_of(constituents)
-    out = np.zeros((len(flat.offsets) - 1, int(n_bins)))
-    for_all_jets(_rings_kernel, len(out), flat, float(R0), out, num_threads=num_threads)
+    out = np.zeros((len(flat.offsets) - 1, n_bins))
+    for_all_jets(_rings_kernel, len(out), flat, R0, out, num_threads=num_threads)
     return out
 
 
