@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import choice, floating, known, number, whole_number, whole_numbers
+from jetforge.physics.arguments import choice, flag, floating, known, number, whole_number, whole_numbers
 
 
 def test_good_arguments_are_given_back_as_plain_numbers() -> None:
@@ -24,7 +24,7 @@ def test_good_arguments_are_given_back_as_plain_numbers() -> None:
     assert floating(float) == np.float64
 
 
-@pytest.mark.parametrize("value", ["two", None, nan, inf, True, [1.0], 1j, np.ones(2), 0.0, 2.5])
+@pytest.mark.parametrize("value", ["two", None, nan, inf, True, [1.0], 1j, np.ones(2), 0.0, 2.5, 10**400, -(10**400)])
 def test_what_is_no_number_in_its_range_is_refused(value: Any) -> None:
     with pytest.raises(JetforgeError, match=r"^beta is .*; it must be a finite number above 0 and at most 2$"):
         number("beta", value, above=0, most=2)
@@ -47,10 +47,18 @@ def test_what_is_no_whole_number_in_its_range_is_refused(value: Any) -> None:
         whole_number("n", value, 10)
 
 
-@pytest.mark.parametrize("values", ["12", None, (), (1, 9), (0, 1), 1.5, [[1, 2]], (1, "2"), [True]])
+@pytest.mark.parametrize("values", ["12", None, (), (1, 9), (0, 1), 1.5, [[1, 2]], (1, "2"), [True], ([1], [1, 2])])
 def test_what_are_no_whole_numbers_is_refused(values: Any) -> None:
     with pytest.raises(JetforgeError, match=r"^n is .*; it must be whole numbers from 1 to 8, such as \(1, 2, 3\)$"):
         whole_numbers("n", values, 1, 8)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    assert flag("wta", True) is True
+    assert flag("wta", np.bool_(False)) is False
+    for value in ("no", None, 1, 0.0, np.array([True])):
+        with pytest.raises(JetforgeError, match=r"^wta is .*; it must be True or False$"):
+            flag("wta", value)
 
 
 @pytest.mark.parametrize("name", ["eee", "", None, 3, ["ee"]])
@@ -59,7 +67,7 @@ def test_an_unknown_name_is_refused_with_those_known(name: Any) -> None:
         choice("measure", name, {"hadr": 0, "ee": 1})
 
 
-@pytest.mark.parametrize("dtype", [int, "float16", "no type", object])
+@pytest.mark.parametrize("dtype", [int, "float16", "no type", object, None, 0.5])
 def test_other_types_of_numbers_are_refused(dtype: Any) -> None:
     with pytest.raises(JetforgeError, match=r"^dtype is .*; choose float32 or float64$"):
         floating(dtype)

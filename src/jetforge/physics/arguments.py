@@ -1,7 +1,7 @@
 """Arguments checked at the door: a number in its range, a whole number, a name among those known."""
 
 from collections.abc import Iterable, Mapping
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -24,8 +24,12 @@ def number(
         If it is no number, NaN, or not above / at least / at most the limits given, or infinite where `finite`.
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if is_number and float(value) > above and least <= float(value) <= most and (isfinite(value) or not finite):
-        return float(value)
+    try:
+        plain = float(value) if is_number else nan
+    except OverflowError:  # an int too large for a float
+        plain = inf if value > 0 else -inf
+    if plain > above and least <= plain <= most and (isfinite(plain) or not finite):
+        return plain
     if least > -inf and most < inf:
         rule = f" from {least:g} to {most:g}"
     elif least > -inf:
@@ -33,7 +37,7 @@ def number(
     else:
         rule = f" above {above:g}" if above > -inf else ""
         rule += f" and at most {most:g}" if most < inf else ""
-    shown = f"{float(value):g}" if is_number else repr(value)
+    shown = f"{plain:g}" if is_number else repr(value)
     raise JetforgeError(f"{name} is {shown}; it must be a {'finite ' if finite else ''}number{rule}")
 
 
@@ -61,12 +65,28 @@ def whole_numbers(name: str, values: Any, least: int, most: int | None = None) -
     JetforgeError
         If there is none, or one of them is no whole number from `least` to `most`.
     """
-    given = np.atleast_1d(np.asarray(values))
+    try:
+        given = np.atleast_1d(np.asarray(values))
+    except ValueError:
+        given = np.empty(0)
     good = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
     if not good or given.min() < least or (most is not None and given.max() > most):
         rule = f"{least} or more" if most is None else f"from {least} to {most}"
         raise JetforgeError(f"{name} is {values!r}; it must be whole numbers {rule}, such as (1, 2, 3)")
     return given.astype(np.int64)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return an argument that is True or False.
+
+    Raises
+    ------
+    JetforgeError
+        If it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise JetforgeError(f"{name} is {value!r}; it must be True or False")
+    return bool(value)
 
 
 def choice(name: str, value: Any, choices: Mapping[str, _Choice]) -> _Choice:
@@ -103,7 +123,7 @@ def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
         If it is another.
     """
     try:
-        kind = np.dtype(dtype)
+        kind = np.dtype(dtype if isinstance(dtype, type | str | np.dtype) else np.void)
     except TypeError:
         kind = np.dtype(np.void)
     if kind not in (np.float32, np.float64):
