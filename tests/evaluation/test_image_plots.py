@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from jetforge.errors import DataError
-from jetforge.evaluation.image_plots import plot_average_images
+from jetforge.errors import DataError, JetforgeError
+from jetforge.evaluation import plot_average_images
 
 
 @pytest.fixture
@@ -53,17 +53,49 @@ def test_images_without_any_pixel_are_drawn_white():
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
-        ({}, {}, "needs at least one"),
+        ({}, {}, "images is {}; a figure needs at least one image"),
         ({"a": np.ones((2, 2)), "b": np.ones((3, 3))}, {}, "a 2 x 2, b 3 x 3; give all the same number of pixels"),
         ({"a": np.ones((2, 2, 2))}, {}, r"image 'a' has the shape \(2, 2, 2\); it must be one channel"),
         ({"a": np.ones((0, 0))}, {}, "must be one channel"),
-        ({"a": np.array([[1.0, np.nan]])}, {}, "negative or not finite"),
-        ({"a": np.array([[1.0, -1.0]])}, {}, "negative or not finite"),
-        ({"a": np.ones((2, 2))}, {"width": 0.0}, "must be positive and finite"),
-        ({"a": np.ones((2, 2))}, {"width": (1.0, np.nan)}, "must be positive and finite"),
-        ({"a": np.ones((2, 2))}, {"decades": 0}, "must be positive and finite"),
+        ({"a": np.array([[1.0, np.nan]])}, {}, "negative, not finite or above 1e200"),
+        ({"a": np.array([[1.0, -1.0]])}, {}, "negative, not finite or above 1e200"),
+        (None, {}, "images is None; a figure needs at least one image"),
+        ([np.ones((2, 2))], {}, "a figure needs at least one image, by its name"),
+        ({"a": np.array([[1.0, 1e201]])}, {}, "negative, not finite or above 1e200"),
+        ({"a": "x"}, {}, "image 'a' is of type <U1; it must be numbers"),
+        ({"a": None}, {}, "image 'a' is of type object"),
+        ({"a": [[1.0], [1.0, 2.0]]}, {}, "image 'a' is no array of numbers"),
     ],
 )
 def test_bad_images_are_refused(images, options, message):
     with pytest.raises(DataError, match=message):
         plot_average_images(images, **options)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, (1.0, np.nan), np.inf, "x", "1", True, None, (1.0, "2"), (1, 2, 3)])
+def test_bad_widths_are_refused(width):
+    with pytest.raises(JetforgeError, match=r"width is .*; it must be"):
+        plot_average_images({"a": np.ones((2, 2))}, width=width)
+
+
+@pytest.mark.parametrize("decades", [0, -1, np.nan, 101, "x", None])
+def test_bad_scales_are_refused(decades):
+    with pytest.raises(JetforgeError, match=r"decades is .*; it must be a finite number above 0 and at most 100"):
+        plot_average_images({"a": np.ones((2, 2))}, decades=decades)
+
+
+def test_any_sequence_of_lengths_is_a_width():
+    corners = []
+    for width in ((0.8, 0.6), [0.8, 0.6], np.array([0.8, 0.6])):
+        figure = plot_average_images({1: np.ones((3, 4))}, width=width)
+        corners.append(figure.axes[0].collections[0].get_coordinates()[0, 0].tolist())
+        assert figure.axes[0].get_title("left") == "1"
+    assert corners == [pytest.approx([-0.4, -0.3])] * 3
+
+
+@pytest.mark.parametrize(("pixel", "decades"), [(1e-320, 5), (1e-240, 100), (1e200, 100), (1.0, 1e-20)])
+def test_any_brightness_has_a_scale(pixel, decades):
+    figure = plot_average_images({"a": np.full((2, 2), pixel)}, decades=decades)
+    faint, bright = figure.axes[0].collections[0].get_clim()
+    assert 0 < faint < bright < np.inf
+    figure.savefig(io.BytesIO(), format="png", dpi=40)

@@ -165,23 +165,84 @@ def test_figures_refuse_what_cannot_be_compared(jets, planes):
     plane, other = planes["qcd"], lund_density(jets, y="ln_inv_z", bins=20)
     with pytest.raises(DataError, match="at least one"):
         plot_lund_planes({})
-    with pytest.raises(DataError, match="planes: b is in ln_inv_delta and ln_inv_z"):
+    with pytest.raises(DataError, match=r"planes: b is in ln_inv_delta and ln_inv_z with R0 = 1, a in .* and ln_kt"):
         plot_lund_planes({"a": plane, "b": other})
     with pytest.raises(DataError, match="kinematic limit is drawn in ln_inv_delta and ln_kt"):
         plot_lund_planes({"b": other}, pt=500.0)
-    with pytest.raises(DataError, match="bins of signal and background differ"):
+    with pytest.raises(DataError, match="bins of background differ from those of signal"):
         plot_lund_ratio(plane, lund_density(jets, bins=10))
-    with pytest.raises(DataError, match="bins of signal and background differ"):
+    with pytest.raises(DataError, match="background is in ln_inv_delta and ln_inv_z"):
         plot_lund_ratio(plane, other)
     with pytest.raises(DataError, match="at least one"):
         plot_lund_slices({})
-    with pytest.raises(DataError, match="bins of b differ"):
+    with pytest.raises(DataError, match="planes: b is in ln_inv_delta and ln_inv_z"):
         plot_lund_slices({"a": plane, "b": other})
+    with pytest.raises(DataError, match="expected: LO is of type"):
+        plot_lund_slices({"a": plane}, expected={"LO": "x"})
+    with pytest.raises(DataError, match=r"expected is .*; it must be densities by their labels"):
+        plot_lund_slices({"a": plane}, expected=[1.0])
     with pytest.raises(DataError, match=r"expected: LO has shape \(2,\)"):
         plot_lund_slices({"a": plane}, expected={"LO": [1.0, 2.0]})
-    with pytest.raises(JetforgeError, match="along is 'z'; choose x or y"):
+    with pytest.raises(JetforgeError, match="along 'z' is not known; choose one of x, y"):
         plot_lund_slices({"a": plane}, along="z")
     with pytest.raises(DataError, match="2 jets; a Lund diagram shows one"):
         plot_lund_jet(jets[:2])
     with pytest.raises(DataError, match="no declustering"):
         plot_lund_jet(awkward_jets(spread_jet(1, 1)))
+
+
+def compared(first, second):
+    """Return the three figures that compare two densities, each as a call."""
+    both = {"a": first, "b": second}
+    return (lambda: plot_lund_planes(both), lambda: plot_lund_ratio(first, second), lambda: plot_lund_slices(both))
+
+
+@pytest.mark.parametrize("change", ["R0", "x", "y", "x_edges", "y_edges"])
+def test_densities_that_are_not_in_the_same_bins_are_not_compared(change):
+    plane = flat_plane(np.ones((2, 3)), np.ones((2, 3)))
+    changed = {"R0": 0.4, "x": "ln_z", "y": "ln_m", "x_edges": plane.x_edges + 1, "y_edges": 2 * plane.y_edges}
+    message = "the bins of .* differ from those of" if "edges" in change else "is in .* with R0 = .* in .* with R0 = 1"
+    for figure in compared(plane, plane._replace(**{change: changed[change]})):
+        with pytest.raises(DataError, match=message):
+            figure()
+    for figure in compared(plane, plane._replace(x_edges=plane.x_edges.copy())):
+        drawn(figure())
+
+
+@pytest.mark.parametrize("wrong", [3, None, "x", (1, 2)])
+def test_what_is_no_density_is_refused(planes, wrong):
+    for figure in compared(planes["qcd"], wrong):
+        with pytest.raises(DataError, match=r"planes: .* is a .*, no LundDensity; make it with lund_density"):
+            figure()
+    for figure in (plot_lund_planes, plot_lund_slices):
+        with pytest.raises(DataError, match=r"planes is .*; a figure needs at least one density"):
+            figure(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_counts": "x"}, "min_counts is 'x'; it must be a whole number, 0 or more"),
+        ({"min_counts": -3}, "min_counts is -3; it must be"),
+        ({"min_counts": 2.5}, "min_counts is 2.5; it must be"),
+        ({"min_significance": np.nan}, "min_significance is nan; it must be"),
+        ({"min_significance": -1}, "min_significance is -1; it must be"),
+        ({"min_significance": "2"}, "min_significance is '2'; it must be"),
+    ],
+)
+def test_limits_of_the_ratio_are_checked(planes, options, message):
+    with pytest.raises(JetforgeError, match=message):
+        plot_lund_ratio(planes["top $"], planes["qcd"], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"log": 1}, "log is 1; it must be True or False"),
+        ({"pt": 0.0}, "pt is 0; it must be"),
+        ({"pt": "500"}, "pt is '500'; it must be"),
+    ],
+)
+def test_options_of_the_planes_are_checked(planes, options, message):
+    with pytest.raises(JetforgeError, match=message):
+        plot_lund_planes({"qcd": planes["qcd"]}, **options)

@@ -1,6 +1,7 @@
 """ROC curves, rejections with their uncertainties, figures, and the report of a tagger."""
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
+from jetforge.evaluation.image_plots import plot_average_images
 from jetforge.evaluation.intervals import Interval, clopper_pearson
 from jetforge.evaluation.lund_plots import plot_lund_jet, plot_lund_planes, plot_lund_ratio, plot_lund_slices
 from jetforge.evaluation.metrics import discriminant, evaluate_classes, evaluate_scores
@@ -30,6 +31,7 @@ __all__ = [
     "format_error",
     "format_rejection",
     "lund_density",
+    "plot_average_images",
     "plot_learning_curve",
     "plot_lund_jet",
     "plot_lund_planes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,14 @@ from matplotlib.figure import Figure
 from jetforge.errors import DataError
 from jetforge.evaluation.scores import FloatArray
 from jetforge.evaluation.style import hep_style
+from jetforge.physics.arguments import number
+from jetforge.physics.images.grid import side_lengths
+from jetforge.physics.number_arrays import float_array
+
+# Colours, and the ticks and arrows beyond them, stay within what a float can hold.
+_MOST_DECADES = 100.0
+_LEAST_BRIGHTNESS = 1e-250
+_LARGEST_PIXEL = 1e200
 
 _X_LABEL, _Y_LABEL = "Rapidity after alignment", "Azimuth after alignment"
 
@@ -21,7 +29,7 @@ _X_LABEL, _Y_LABEL = "Rapidity after alignment", "Azimuth after alignment"
 def plot_average_images(
     images: Mapping[str, npt.ArrayLike],
     *,
-    width: float | tuple[float, float] = (1.16, 1.4),
+    width: float | Sequence[float] = (1.16, 1.4),
     decades: float = 5.0,
     label: str = "Mean fraction of pT per pixel",
     title: str = "",
@@ -33,11 +41,11 @@ def plot_average_images(
     images : mapping of str to array (size, size) or (1, size, size)
         By name, such as from `jetforge.physics.images.pixels.average_image`: rows are azimuth, from below, and columns
         rapidity, from the left.
-    width : float or (float, float)
+    width : float or sequence of one or two floats
         Length of the side in rapidity and azimuth, or both lengths, as given to `average_image`.
     decades : float
-        How far the colours go below the brightest pixel. Fainter pixels have the darkest colour, empty ones are
-        white.
+        How far the colours go below the brightest pixel, at most 100. Fainter pixels have the darkest colour, empty
+        ones are white.
     label : str
         Of the colour scale.
     title : str
@@ -46,20 +54,21 @@ def plot_average_images(
     Raises
     ------
     DataError
-        No image is given, images differ in size, or a pixel is negative or not finite; `width` or `decades` is not
-        positive.
+        No image is given, images differ in size, or a pixel is no number, negative, or above 1e200.
+    JetforgeError
+        `width` or `decades` is not positive and finite.
     """
+    if not isinstance(images, Mapping) or not images:
+        raise DataError(f"images is {images!r}; a figure needs at least one image, by its name")
     shown = {name: _checked(name, image) for name, image in images.items()}
-    if not shown:
-        raise DataError("images: a figure of jet images needs at least one")
     if len({image.shape for image in shown.values()}) > 1:
         sizes = ", ".join(f"{name} {image.shape[0]} x {image.shape[1]}" for name, image in shown.items())
         raise DataError(f"images: {sizes}; give all the same number of pixels")
-    sides = width if isinstance(width, tuple) else (width, width)
-    if len(sides) != 2 or not all(0 < side < np.inf for side in sides) or not 0 < decades < 300:
-        raise DataError(f"width {width}, decades {decades}: they must be positive and finite")
+    sides = side_lengths(width)
+    decades = number("decades", decades, above=0, most=_MOST_DECADES)
     brightest = max(float(image.max()) for image in shown.values()) or 1.0
-    scale = LogNorm(brightest * 10.0**-decades, brightest)
+    faintest = max(brightest * 10.0**-decades, _LEAST_BRIGHTNESS)
+    scale = LogNorm(faintest, brightest if brightest > faintest else 10 * faintest)
     with hep_style():
         figure = Figure(figsize=(1.6 + 3.9 * len(shown), 4.9), layout="constrained")
         grid = list(figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0])
@@ -75,13 +84,15 @@ def plot_average_images(
 
 
 def _checked(name: str, image: npt.ArrayLike) -> FloatArray:
-    pixels = np.asarray(image, dtype=np.float64)
+    pixels = float_array(f"image '{name}'", image)
     if pixels.ndim == 3 and len(pixels) == 1:
         pixels = pixels[0]
     if pixels.ndim != 2 or pixels.size == 0:
         raise DataError(f"image '{name}' has the shape {pixels.shape}; it must be one channel, rows x columns")
-    if not (np.isfinite(pixels).all() and (pixels >= 0).all()):
-        raise DataError(f"image '{name}' has pixels that are negative or not finite; a logarithmic scale has no colour")
+    if not ((pixels >= 0) & (pixels <= _LARGEST_PIXEL)).all():
+        raise DataError(
+            f"image '{name}' has pixels that are negative, not finite or above 1e200; a logarithmic scale has no colour"
+        )
     return pixels
 
 
@@ -91,5 +102,5 @@ def _draw(axes: Axes, image: FloatArray, sides: tuple[float, float], name: str, 
     mesh = axes.pcolormesh(x, y, np.where(image > 0, image, np.nan), rasterized=True, cmap="viridis", norm=scale)
     axes.set_aspect("equal")
     axes.set_xlabel(_X_LABEL)
-    axes.set_title(name.replace("$", r"\$"), loc="left")
+    axes.set_title(str(name).replace("$", r"\$"), loc="left")
     return mesh

@@ -19,11 +19,13 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
 from jetforge.evaluation.style import COLOURS, LINES, hep_style
+from jetforge.physics.arguments import flag, known, number, whole_number
 from jetforge.physics.lund.plane import LundDensity
 from jetforge.physics.lund.regions import kt_at_z
 from jetforge.physics.lund.trees import lund_source, prong_blocks
+from jetforge.physics.number_arrays import float_array
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,7 +57,7 @@ def plot_lund_planes(
     Parameters
     ----------
     planes
-        Densities by the name of the sample.
+        Densities in the same bins, by the name of the sample.
     title
         Of the figure.
     log
@@ -66,14 +68,13 @@ def plot_lund_planes(
     Raises
     ------
     DataError
-        No plane is given, or their coordinates differ.
+        No plane is given, their coordinates, R0 or bins differ, or they have not the coordinates of the limit.
+    JetforgeError
+        `log` is neither True nor False, or pt not positive.
     """
-    if not planes:
-        raise DataError("planes: a figure of the Lund plane needs at least one")
-    first = next(iter(planes.values()))
-    for name, plane in planes.items():
-        if (plane.x, plane.y) != (first.x, first.y):
-            raise DataError(f"planes: {name} is in {plane.x} and {plane.y}, others in {first.x} and {first.y}")
+    first, log = _same_bins(planes), flag("log", log)
+    if pt is not None:
+        pt = number("pt", pt, above=0)
     highest = max(float(plane.density.max()) for plane in planes.values())
     filled = [plane.density[plane.density > 0] for plane in planes.values()]
     lowest = min((float(part.min()) for part in filled if len(part)), default=1.0)
@@ -121,19 +122,20 @@ def plot_lund_ratio(
     Raises
     ------
     DataError
-        The two planes have different bins.
+        The two planes differ in their coordinates, R0 or bins.
+    JetforgeError
+        `min_counts` is not a whole number, or one of the two limits is negative.
     """
-    same = (signal.x, signal.y) == (background.x, background.y)
-    same = same and np.array_equal(signal.x_edges, background.x_edges)
-    if not (same and np.array_equal(signal.y_edges, background.y_edges)):
-        raise DataError("lund planes: the bins of signal and background differ; give both the same ranges")
-    known = (signal.counts >= min_counts) & (background.counts >= min_counts)
-    known &= (signal.density > 0) & (background.density > 0)
-    ratio = np.full(known.shape, np.nan)
-    ratio[known] = signal.density[known] / background.density[known]
-    relative = [plane.error[known] / plane.density[known] for plane in (signal, background)]
-    away = np.abs(np.log(ratio[known])) < min_significance * np.hypot(*relative)
-    ratio[tuple(axis[away] for axis in np.nonzero(known))] = np.nan
+    _same_bins({"signal": signal, "background": background})
+    min_counts = whole_number("min_counts", min_counts, 0)
+    min_significance = number("min_significance", min_significance, least=0)
+    filled = (signal.counts >= min_counts) & (background.counts >= min_counts)
+    filled &= (signal.density > 0) & (background.density > 0)
+    ratio = np.full(filled.shape, np.nan)
+    ratio[filled] = signal.density[filled] / background.density[filled]
+    relative = [plane.error[filled] / plane.density[filled] for plane in (signal, background)]
+    away = np.abs(np.log(ratio[filled])) < min_significance * np.hypot(*relative)
+    ratio[tuple(axis[away] for axis in np.nonzero(filled))] = np.nan
     seen = np.abs(np.log2(ratio[np.isfinite(ratio)]))
     octaves = min(max(math.ceil(float(np.max(seen, initial=1.0))), 1), 5)
     with hep_style():
@@ -178,21 +180,15 @@ def plot_lund_slices(
     Raises
     ------
     DataError
-        No plane is given, or the bins differ from each other or from the shape of what is expected.
+        No plane is given, or their coordinates, R0 or bins differ, or what is expected has another shape.
     JetforgeError
         `along` is neither x nor y.
     """
-    if not planes:
-        raise DataError("planes: a figure of slices needs at least one")
-    if along not in ("x", "y"):
-        raise JetforgeError(f"along is '{along}'; choose x or y")
-    first = next(iter(planes.values()))
-    for name, plane in planes.items():
-        if (plane.x, plane.y) != (first.x, first.y) or not (
-            np.array_equal(plane.x_edges, first.x_edges) and np.array_equal(plane.y_edges, first.y_edges)
-        ):
-            raise DataError(f"planes: the bins of {name} differ from the first one's; give all the same")
-    lines = {name: np.asarray(values, dtype=np.float64) for name, values in (expected or {}).items()}
+    known("along", along, ("x", "y"))
+    first = _same_bins(planes)
+    if not isinstance(expected, Mapping | None):
+        raise DataError(f"expected is {expected!r}; it must be densities by their labels")
+    lines = {name: float_array(f"expected: {name}", values) for name, values in (expected or {}).items()}
     for name, values in lines.items():
         if values.shape != first.density.shape:
             raise DataError(f"expected: {name} has shape {values.shape}, the planes have {first.density.shape}")
@@ -281,8 +277,33 @@ def plot_lund_jet(constituents: ak.Array, *, title: str = "") -> Figure:
     return figure
 
 
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")
+def _same_bins(planes: Mapping[str, LundDensity]) -> LundDensity:
+    """Return the first of some planes, which all have the same coordinates, R0 and bins.
+
+    Raises
+    ------
+    DataError
+        If these are no densities by name, there is none, or they differ.
+    """
+    if not isinstance(planes, Mapping) or not planes:
+        raise DataError(f"planes is {planes!r}; a figure needs at least one density, by the name of its sample")
+    for name, plane in planes.items():
+        if not isinstance(plane, LundDensity):
+            raise DataError(f"planes: {name} is a {type(plane).__name__}, no LundDensity; make it with lund_density")
+    (reference, first), *others = planes.items()
+    for name, plane in others:
+        if (plane.x, plane.y, plane.R0) != (first.x, first.y, first.R0):
+            raise DataError(
+                f"planes: {name} is in {plane.x} and {plane.y} with R0 = {plane.R0:g}, {reference} in {first.x} and "
+                f"{first.y} with R0 = {first.R0:g}; give all the same"
+            )
+        if not (np.array_equal(plane.x_edges, first.x_edges) and np.array_equal(plane.y_edges, first.y_edges)):
+            raise DataError(f"planes: the bins of {name} differ from those of {reference}; give all the same ranges")
+    return first
+
+
+def _plain(text: object) -> str:
+    return str(text).replace("$", r"\$")
 
 
 def _label(name: str, R0: float) -> str:

@@ -1,10 +1,10 @@
-"""Transverse momentum, rapidity and azimuth of four-momenta, in the conventions of FastJet.
+"""Transverse momentum, rapidity, pseudorapidity and azimuth of four-momenta, in the conventions of FastJet.
 
 Cacciari, Salam, Soyez, arXiv:1111.6097: numbers are formed in the same order of operations, so that ours agree
 to rounding.
 """
 
-from math import sqrt
+from math import asinh, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ _PI = 3.141592653589793
 _TWO_PI = 2 * _PI
 _BEAM_RAPIDITY = 1e5
 _LEAST_SQUARE = 1e-290
+
+LEAST_PT = 1e-144
+"""GeV; with more, a direction is well defined: the square is not lost to underflow."""
 
 
 class Points(NamedTuple):
@@ -40,6 +43,16 @@ def rapidity(px: float, py: float, pz: float, energy: float) -> float:
     ratio = mt2 / plus2 if transverse else 1.0
     y = 0.5 * log(ratio) if transverse else -(_BEAM_RAPIDITY + abs(pz))
     return -y if pz >= 0.0 else y
+
+
+@njit(cache=True, error_model="numpy")
+def pseudorapidity(pt: float, pz: float) -> float:
+    """Return eta = arsinh(pz/pT); +-(1e5 + |pz|) along the beam, as the rapidity, and 0 without momentum."""
+    if pt * pt > _LEAST_SQUARE:
+        return asinh(pz / pt)
+    if pz == 0.0:
+        return 0.0
+    return _BEAM_RAPIDITY + pz if pz > 0.0 else pz - _BEAM_RAPIDITY
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,5 +1,7 @@
 """Jet images: agreement with a plain histogram of each jet and with EnergyFlow, symmetries, and edge cases."""
 
+import tracemalloc
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -334,7 +336,64 @@ def test_the_average_is_the_mean_of_the_images(generated_jets, monkeypatch):
     assert_close(pixels.average_image(generated_jets, weights=weights)[0], expected[0], 1e-9, 1e-15)
 
 
+def test_the_average_needs_the_memory_of_one_block(monkeypatch):
+    jets = flat_jets(*(spread_jet(seed, 3) for seed in range(1000)))
+    block = 70 * 1600
+    pixels.average_image(jets)  # compiled
+    monkeypatch.setattr(pixels, "_PIXELS_PER_BLOCK", block)
+    tracemalloc.start()
+    pixels.average_image(jets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.4 * 8 * block
+
+
+def test_extreme_weights_give_a_finite_average():
+    jets = flat_jets(1e90 * spread_jet(1, 5), spread_jet(2, 5))
+    found = pixels.average_image(jets, weights=[1e300, 1e300], normalise=False)
+    assert_close(found, pixels.average_image(jets, normalise=False), 1e-12)
+
+
+def test_images_of_pt_are_collinear_safe_with_the_centroid_as_origin_only():
+    jet = from_angles([5.0, 3.0, 2.0], [0.0, 0.3, -0.2], [0.0, 0.1, 0.25])
+    jets = flat_jets(jet, split_collinearly(jet, 0, 0.5))
+    whole, split = jet_images(jets, dtype=np.float64)
+    assert_close(split, whole, 1e-9, 1e-12)
+    whole, split = jet_images(jets, origin="hardest", dtype=np.float64)
+    assert np.abs(split - whole).max() > 0.1
+
+
+def test_a_jet_of_nearly_equal_eigenvalues_is_rotated_discontinuously():
+    square = from_angles([1.0] * 4, [0.3, -0.3, 0.0, 0.0], [0.0, 0.0, 0.3, -0.3])
+    wide, tall = (align_one(with_soft(square, 1e-6, *place)) for place in ((0.0, 0.0), (-0.3, 0.3)))
+    unlike = align_one(with_soft(square, 1e-6, -0.1, 0.2))
+    assert_close(np.abs(wide.y[:4]), np.abs(tall.phi[:4]), 0, 1e-4)
+    assert np.abs(np.abs(unlike.y[:4]) - np.abs(tall.y[:4])).min() > 0.05
+
+
+def test_points_are_made_by_plane_points():
+    for step in (pixels.centre, pixels.rotate, pixels.flip, pixelate):
+        for wrong in (None, 3, [[0.1, 0.2]], tuple(POINTS), JET):
+            with pytest.raises(DataError, match=r"points must be PlanePoints, not .*; make them with plane_points"):
+                step(wrong)
+
+
+@pytest.mark.parametrize("name", ["rotate", "flip", "normalise"])
+@pytest.mark.parametrize("value", [1, 0, None, "no"])
+def test_flags_are_true_or_false(name, value):
+    for function in (jet_images, pixels.average_image):
+        with pytest.raises(JetforgeError, match=f"{name} is .*; it must be True or False"):
+            function(JET, **{name: value})
+
+
+def test_images_may_be_lists():
+    assert pixels.crop([[1, 2, 3], [4, 5, 6], [7, 8, 9]], 1).tolist() == [[5]]
+    assert pixels.normalise([[[1, 1], [2, 0]]]).tolist() == [[[0.25, 0.25], [0.5, 0.0]]]
+    assert np.array_equal(pixelate(POINTS, weights=[2, 3]), pixelate(POINTS, weights=np.array([2.0, 3.0])))
+
+
 JET = flat_jets(spread_jet(3, 5))
+WRONG_WIDTHS = ("x", "1", b"1", True, None, (1.0, "2"), [], [[1.0]], np.array("x"), {})
 POINTS = PlanePoints(np.array([0, 2]), np.zeros(2), np.zeros(2), np.ones(2))
 
 
@@ -343,12 +402,20 @@ POINTS = PlanePoints(np.array([0, 2]), np.zeros(2), np.zeros(2), np.ones(2))
     [
         (lambda: jet_images(JET, 0), JetforgeError, "size is 0; it must be"),
         (lambda: jet_images(JET, 4.5), JetforgeError, "size is 4.5"),
-        (lambda: jet_images(JET, width=-1.0), JetforgeError, "width is -1.0; one length or two"),
+        (lambda: jet_images(JET, 10**28), JetforgeError, "size is 10000000000000000000000000000; it must be"),
+        (lambda: pixels.average_image(JET, 5000), JetforgeError, "size is 5000; it must be .* from 1 to 4096"),
+        (lambda: pixelate(POINTS, 10**28), JetforgeError, "it must be a whole number from 1 to 4096"),
+        (lambda: jet_images(JET, width=-1.0), JetforgeError, "width is -1; it must be a finite number above 0"),
         (lambda: jet_images(JET, width=float("nan")), JetforgeError, "width is nan"),
         (lambda: jet_images(JET, width=(1.0, np.inf)), JetforgeError, "width is"),
-        (lambda: jet_images(JET, width=(1.0, 1.0, 1.0)), JetforgeError, "one length or two"),
-        (lambda: jet_images(JET, channels=("pT",)), JetforgeError, "channel 'pT' is not known; choose from pt, "),
-        (lambda: jet_images(JET, channels=()), JetforgeError, "no channel is given"),
+        (lambda: jet_images(JET, width=(1.0, 1.0, 1.0)), JetforgeError, "it must be one length, or two"),
+        (lambda: jet_images(JET, width=1e-5), JetforgeError, "each of 40 pixels must be larger than 1e-06"),
+        *((lambda width=width: jet_images(JET, width=width), JetforgeError, "width is") for width in WRONG_WIDTHS),
+        (lambda: jet_images(JET, channels=("pT",)), JetforgeError, "channel 'pT' is not known; choose one of pt, "),
+        (lambda: jet_images(JET, channels=()), JetforgeError, r"channels is \(\); it must be one or more of pt, "),
+        (lambda: jet_images(JET, channels=None), JetforgeError, "channels is None; it must be one or more of pt, "),
+        (lambda: jet_images(JET, channels=[np.ones(2)]), JetforgeError, "channel array.* is not known"),
+        (lambda: jet_images(JET, channels=b"pt"), JetforgeError, "channel 112 is not known"),
         (lambda: jet_images(JET, origin="center"), JetforgeError, "origin 'center' is not known; choose one of"),
         (lambda: jet_images(JET, dtype=np.float16), JetforgeError, "choose float32 or float64"),
         (lambda: jet_images(JET, num_threads=0), JetforgeError, "num_threads is 0"),
@@ -361,10 +428,21 @@ POINTS = PlanePoints(np.array([0, 2]), np.zeros(2), np.zeros(2), np.ones(2))
         (lambda: pixels.centre(POINTS._replace(pt=np.array([1.0, -1.0]))), DataError, "pt not negative"),
         (lambda: pixels.rotate(POINTS._replace(y=np.array([1.0, np.nan]))), DataError, "must be finite, at most 1e101"),
         (lambda: pixels.flip(POINTS._replace(offsets=np.array([0, 3]))), DataError, "offsets must start at 0"),
-        (lambda: pixelate(POINTS, weights=[1.0]), DataError, "one finite number for each of the 2 points"),
+        (lambda: pixelate(POINTS, weights=[1.0]), DataError, "weights must be one finite number"),
         (lambda: pixels.crop(np.zeros((2, 9, 9)), 4), JetforgeError, "cannot be cropped to 4 x 4"),
         (lambda: pixels.crop(np.zeros((2, 4, 4)), 6), JetforgeError, "cannot be cropped to 6 x 6"),
         (lambda: pixels.crop(np.zeros((2, 4, 6)), 2), JetforgeError, "cannot be cropped to 2 x 2"),
+        (lambda: pixels.crop([[1.0]], 10**28), JetforgeError, "it must be a whole number from 1 to 4096"),
+        (lambda: pixels.crop("x", 1), DataError, "images is of type <U1; it must be numbers"),
+        (lambda: pixels.crop([[1.0, 2.0], [3.0]], 1), DataError, "images is no array of numbers"),
+        (lambda: pixels.normalise(3.0), DataError, r"images have the shape \(\); it must be"),
+        (lambda: pixels.normalise([[None]]), DataError, "images is of type object"),
+        (lambda: pixels.average_image(JET, weights="x"), DataError, "weights is of type <U1; it must be numbers"),
+        (lambda: pixelate(POINTS, weights="x"), DataError, "weights is of type <U1; it must be numbers"),
+        (lambda: pixelate(POINTS, weights=[1e308, 1e308]), DataError, "at most 1e101, for each of the 2 points"),
+        (lambda: pixels.average_image(JET, weights=[np.inf]), DataError, "a positive and finite sum"),
+        (lambda: pixels.centre(POINTS._replace(pt=["a", "b"])), DataError, "points: pt is of type"),
+        (lambda: pixels.flip(POINTS._replace(offsets=np.array([0, 2.0]))), DataError, "offsets are of type float64"),
     ],
 )
 def test_mistakes_are_refused(call, error, message):

@@ -188,6 +188,7 @@ def test_form_of_the_input_and_number_of_threads_do_not_matter(generated_jets):
     [
         ({"num": 0}, "num is 0; it must be"),
         ({"num": 2.5}, "num is 2.5"),
+        ({"num": 10**28}, "it must be a whole number from 1 to 10000"),
         ({"dtype": np.int32}, "choose float32 or float64"),
         ({"num_threads": 0}, "num_threads is 0"),
     ],
@@ -195,6 +196,12 @@ def test_form_of_the_input_and_number_of_threads_do_not_matter(generated_jets):
 def test_mistakes_are_refused(function, options, message):
     with pytest.raises(JetforgeError, match=message):
         function(flat_jets(spread_jet(3, 5)), **options)
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "no"])
+def test_aligned_is_true_or_false(value):
+    with pytest.raises(JetforgeError, match=r"aligned is .*; it must be True or False"):
+        atlas_columns(flat_jets(spread_jet(3, 5)), aligned=value)
 
 
 def test_bad_momenta_are_refused():
@@ -231,6 +238,13 @@ def test_a_scaling_needs_no_memory_for_all_images_and_keeps_their_precision(monk
     assert standardise(np.ones((3, 2, 4, 4), dtype=int), whole).dtype == np.float64
 
 
+def test_scalings_take_lists():
+    images = [[[0.0, 1.0]], [[2.0, 5.0]]]
+    scaling = fit_pixel_scaling(images, 1.0)
+    assert scaling.mean.tolist() == [[1.0, 3.0]]
+    assert standardise(images, scaling).tolist() == standardise(np.array(images), scaling).tolist()
+
+
 def test_scalings_refuse_what_they_cannot_use():
     images = np.ones((3, 1, 2, 2))
     with pytest.raises(JetforgeError, match="regulator is 0; it must be"):
@@ -239,5 +253,12 @@ def test_scalings_refuse_what_they_cannot_use():
         fit_pixel_scaling(images[:0])
     with pytest.raises(DataError, match="not finite"):
         fit_pixel_scaling(np.full((3, 1, 2, 2), np.nan))
+    for images_or_not in ("x", None, [[1.0], [1.0, 2.0]]):
+        for call in (fit_pixel_scaling, lambda x: standardise(x, fit_pixel_scaling(images))):
+            with pytest.raises(DataError, match="images is "):
+                call(images_or_not)
+    for scaling in (None, 3.0, (0.0, 1.0)):
+        with pytest.raises(DataError, match=r"scaling must be a PixelScaling, not .*; make one with fit_pixel_scaling"):
+            standardise(images, scaling)
     with pytest.raises(DataError, match=r"shape \(1, 3, 3\) do not go with a scaling of shape \(1, 2, 2\)"):
         standardise(np.ones((3, 1, 3, 3)), fit_pixel_scaling(images))

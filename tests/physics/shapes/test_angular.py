@@ -263,9 +263,32 @@ def test_silly_arguments_are_refused(arguments: dict[str, Any], message: str) ->
         angularity(awkward_jets(spread_jet(1, 4)), **arguments)
 
 
+@pytest.mark.parametrize("value", [1, 0, None, "no", "false"])
+def test_the_choice_of_the_axis_is_true_or_false(value: Any) -> None:
+    jets = awkward_jets(spread_jet(1, 4))
+    for function in (angularity, lha, width, thrust_angularity):
+        with pytest.raises(JetforgeError, match=r"wta is .*; it must be True or False"):
+            function(jets, wta=value)
+    with pytest.raises(JetforgeError, match=r"wta is .*; it must be True or False"):
+        angularities(jets, [(1, 1)], wta=value)
+
+
+def test_exponents_may_be_an_array() -> None:
+    jets = awkward_jets(spread_jet(1, 4))
+    expected = angularities(jets, [(1, 0.5), (1, 2)])
+    np.testing.assert_array_equal(angularities(jets, np.array([[1, 0.5], [1, 2]])), expected)
+    np.testing.assert_array_equal(angularities(jets, iter([[1, 0.5], (1.0, np.float32(2))])), expected)
+
+
 def test_silly_exponents_and_broken_jets_are_refused() -> None:
     jets = awkward_jets(spread_jet(1, 4))
-    for pair in (3, (1.0,), "ab", (1.0, 1.0, 1.0)):
+    for exponents in (None, 5, 1.5, np.array(2)):
+        with pytest.raises(JetforgeError, match=r"exponents is .*; it must be pairs \(kappa, beta\)"):
+            angularities(jets, exponents)
+    for pair in ((None, 1.0), ("1", 1.0), ([1.0], 1.0), (10**400, 1.0), (True, 1.0)):
+        with pytest.raises(JetforgeError, match=r"kappa is .*; it must be"):
+            angularities(jets, [pair])
+    for pair in (3, (1.0,), "ab", b"ab", (1.0, 1.0, 1.0), None, np.array(2.0)):
         with pytest.raises(JetforgeError, match=r"an angularity is given as \(kappa, beta\)"):
             angularities(jets, [pair])
     for function in (four_momentum, jet_kinematics, width):

@@ -215,6 +215,13 @@ def test_the_bytes_do_not_depend_on_threads() -> None:
         (lambda jets: pid_fraction(jets, ()), r"particles is \(\); it must be"),
         (lambda jets: pid_fraction(jets, -22), r"particles is -22"),
         (lambda jets: pid_fraction(jets, "photon"), r"particles is 'photon'"),
+        (lambda jets: pid_fraction(jets, b"x"), r"particles is b'x'; it must be"),
+        (lambda jets: pid_fraction(jets, True), r"particles is True; it must be"),
+        (lambda jets: pid_fraction(jets, [[11], [11, 13]]), r"particles is .*; it must be"),
+        (lambda jets: pid_fraction(jets, 2**63), r"particles is 9223372036854775808; it must be"),
+        (lambda jets: leading_fractions(jets, 10**28), r"n is 10000000000000000000000000000; it must be .* to 10000"),
+        (lambda jets: count_for_fraction(jets, "0.9"), r"fraction is '0.9'; it must be"),
+        (lambda jets: jet_charge(jets, "0.5"), r"kappa is '0.5'; it must be"),
     ],
 )
 def test_silly_arguments_are_refused(call: Callable[[ak.Array], Any], message: str) -> None:
@@ -230,11 +237,33 @@ def test_silly_arguments_are_refused(call: Callable[[ak.Array], Any], message: s
         (ak.Array([[1, None, 0]]), r"jet 0, constituent 1: charge is missing \(None\); fill it"),
         ([1, math.nan, 0], r"jet 0, constituent 1: charge is nan; it must be"),
         (["+", "0", "-"], r"charge is of type .*; it must be"),
+        ([[1], [1, 2]], r"charge is no array of numbers; its rows must be of one length"),
+        (np.array([1, 0, 2**63], dtype=np.uint64), r"jet 0, constituent 2: charge is 9223372036854775808; it must be"),
     ],
 )
 def test_broken_charges_are_refused(charge: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         jet_charge(by_hand(), charge=charge)
+
+
+def test_kinds_of_particles_may_be_given_in_any_way() -> None:
+    for kinds in (
+        (11, 13),
+        [11, 13],
+        {11, 13},
+        frozenset((11, 13)),
+        np.array([11, 13], dtype=np.uint8),
+        11,
+        np.array(11),
+    ):
+        assert pid_fraction(by_hand(), kinds)[0] == pytest.approx(0.1)
+
+
+def test_particle_numbers_beyond_all_integers_are_refused() -> None:
+    with pytest.raises(DataError, match=r"jet 0, constituent 1: pid is 1e\+30; it must be a whole number below 2\^63"):
+        photon_fraction(by_hand(), pid=[22.0, 1e30, 11.0])
+    with pytest.raises(DataError, match=r"jet 0, constituent 0: pid is 18446744073709551405; it must be below 2\^63"):
+        photon_fraction(by_hand(), pid=np.array([2**64 - 211, 22, 22], dtype=np.uint64))
 
 
 def test_missing_charges_and_numbers_are_refused() -> None:

@@ -399,6 +399,12 @@ def test_moments_that_do_not_exist_are_refused(l_max: Any) -> None:
         fox_wolfram(awkward_jets(spread_jet(0, 3)), l_max=l_max)
 
 
+@pytest.mark.parametrize("value", [1, 0, None, "no"])
+def test_distinct_is_true_or_false(value: Any) -> None:
+    with pytest.raises(JetforgeError, match=r"distinct is .*; it must be True or False"):
+        fox_wolfram(awkward_jets(spread_jet(0, 3)), distinct=value)
+
+
 def test_the_zeroth_moment_alone_is_one() -> None:
     values = fox_wolfram(awkward_jets(from_angles([10, 20, 30], [0, 0.1, 0.2], [0, 0.2, 0.3])), l_max=0)
     np.testing.assert_array_equal(values, [[1.0]])

@@ -271,7 +271,7 @@ def test_wrong_data_are_refused(shape: Shape) -> None:
         shape(awkward_jets(spread_jet(0, 3)), num_threads=0)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf, "0.8", True, 10**400])
 def test_silly_parameters_are_refused(value: float) -> None:
     jet = awkward_jets(spread_jet(0, 3))
     with pytest.raises(JetforgeError, match=r"kappa is .*; it must be"):
@@ -279,6 +279,27 @@ def test_silly_parameters_are_refused(value: float) -> None:
     for shape in (differential_shape, integrated_shape):
         with pytest.raises(JetforgeError, match=r"R0 is .*; it must be"):
             shape(jet, R0=value)
+
+
+@pytest.mark.parametrize("R0", [1e-310, 1e-101])
+def test_radii_in_which_a_density_has_no_number_are_refused(R0: float) -> None:
+    for shape in (differential_shape, integrated_shape):
+        with pytest.raises(JetforgeError, match=r"R0 is .*; it must be a finite number, 1e-100 or more"):
+            shape(awkward_jets(spread_jet(0, 3)), R0=R0)
+
+
+@pytest.mark.parametrize("R0", [1e-100, 1e-50, 1e50, 1.7e308])
+@pytest.mark.parametrize("n_bins", [1, 10_000])
+def test_any_radius_gives_finite_rings(R0: float, n_bins: int) -> None:
+    same = np.repeat(from_angles([10.1], [0.3], [2.0]), 7, axis=1)
+    for shape in (differential_shape, integrated_shape):
+        assert np.isfinite(shape(awkward_jets(spread_jet(0, 3), same, same[:, :0]), R0=R0, n_bins=n_bins)).all()
+
+
+def test_the_angle_of_the_pull_has_no_limit_where_the_pull_vanishes() -> None:
+    pair = from_angles([1.0, 1.0], [0.3, -0.3], [0.0, 0.0])
+    angles = [pull_angle(awkward_jets(with_soft(pair, 1e-6, -0.3, side * 0.6)))[0] for side in (1, -1)]
+    assert angles == pytest.approx([np.pi / 2, -np.pi / 2], abs=1e-3)
 
 
 @pytest.mark.parametrize("n_bins", [0, -1, 10_001, 2.5, np.nan, "8"])
@@ -298,5 +319,8 @@ def test_points_that_are_none_are_refused() -> None:
     jet = awkward_jets(spread_jet(0, 3), spread_jet(1, 3))
     with pytest.raises(DataError, match=r"towards has the shape \(2,\); it must be \(2, 2\)"):
         pull_angle(jet, towards=[0.0, 1.0])
+    for towards in ("x", [[0.0, 1.0], [0.0]], [[0.0, None], [0.0, 1.0]], {}):
+        with pytest.raises(DataError, match=r"^towards is [^\n]*$"):
+            pull_angle(jet, towards=towards)
     with pytest.raises(DataError, match="the point of jet 1 is"):
         pull_angle(jet, towards=[[0.0, 1.0], [np.nan, 0.0]])

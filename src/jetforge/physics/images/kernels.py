@@ -8,6 +8,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.physics.flat import FlatJets
+from jetforge.physics.images.channels import ChannelFlags
 from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, wrapped
 
 # Closer than this to a line, a point is on it: rounding must not move it to another pixel, or flip a jet.
@@ -41,7 +42,7 @@ class Recipe(NamedTuple):
     size: int
     per_y: float  # pixels per unit of rapidity
     per_phi: float
-    channels: npt.NDArray[np.int64]  # positions in CHANNELS
+    channels: ChannelFlags
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nnan", "nsz"})
@@ -133,7 +134,10 @@ def _locate(points: Points, size: int, per_y: float, per_phi: float, cells: npt.
 def _draw(
     pt: _Floats, cells: npt.NDArray[np.int64], charged: npt.NDArray[np.bool_], recipe: Recipe, image: Any, most: float
 ) -> None:
-    """Fill the channels of one image, which are zero; `most` is the largest number that they can hold."""
+    """Fill the channels of one image, which are zero; `most` is the largest number that they can hold.
+
+    Whether constituents are charged is read only for channels that do not take both kinds.
+    """
     total, count = 0.0, 0.0
     for i in range(len(pt)):
         inside = cells[i] >= 0
@@ -141,13 +145,15 @@ def _draw(
         count += 1.0 if inside else 0.0
     by_pt = 1.0 / total if recipe.normalise and total > 0.0 else 1.0
     by_count = 1.0 / count if recipe.normalise and count > 0.0 else 1.0
-    for c in range(len(recipe.channels)):
-        channel = recipe.channels[c]
+    channels = recipe.channels
+    for c in range(len(channels.counts)):
+        of_charged, of_neutral, counts = channels.of_charged[c], channels.of_neutral[c], channels.counts[c]
         pixels = image[c].ravel()
         for i in range(len(pt)):
-            if cells[i] < 0 or (channel in (1, 4) and not charged[i]) or (channel == 2 and charged[i]):
+            if cells[i] < 0:
                 continue
-            pixels[cells[i]] = min(pixels[cells[i]] + (pt[i] * by_pt if channel < 3 else by_count), most)
+            if (of_charged and of_neutral) or (of_charged if charged[i] else of_neutral):
+                pixels[cells[i]] = min(pixels[cells[i]] + (by_count if counts else pt[i] * by_pt), most)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
-from jetforge.physics.arguments import floating, known, whole_number
+from jetforge.physics.arguments import flag, floating, known
 from jetforge.physics.constituent_fields import charges_of
 from jetforge.physics.flat import FlatJets, flat_of
+from jetforge.physics.images.channels import CHANNELS, channel_flags
+from jetforge.physics.images.grid import Width, checked_size, pixel_densities
 from jetforge.physics.images.kernels import PlanePoints, Recipe, image_kernel, pixel_kernel, plane_kernel, step_kernel
+from jetforge.physics.number_arrays import float_array, number_array
 from jetforge.physics.parallel import for_all_jets
 
 __all__ = [
@@ -35,8 +38,6 @@ __all__ = [
     "rotate",
 ]
 
-CHANNELS = ("pt", "charged_pt", "neutral_pt", "multiplicity", "charged_multiplicity")
-"""What a pixel can hold: sums of pT (GeV) and numbers of constituents."""
 ORIGINS = ("centroid", "hardest")
 """What is put at the centre of an image: the mean direction weighted with pT, or the hardest constituent."""
 
@@ -44,11 +45,9 @@ ORIGINS = ("centroid", "hardest")
 _SIZE = 40
 _WIDTH = (1.16, 1.4)
 
-_SMALLEST_PIXEL = 1e-6
 _LARGEST = 1e101  # sums of pT y^2 stay finite
 _PIXELS_PER_BLOCK = 1 << 23
 
-Width = float | tuple[float, float]
 _Floats = npt.NDArray[np.float64]
 _Images = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -81,6 +80,9 @@ def centre(points: PlanePoints, origin: str = "centroid", *, num_threads: int | 
     phi = pi stays together. The first of several hardest constituents counts. Jets without pT are moved as if their
     first constituent were the origin.
 
+    The centroid is infrared and collinear safe. The hardest constituent is not collinear safe: where it splits, its
+    parts may not be the hardest any more, and the whole jet is moved.
+
     Parameters
     ----------
     points
@@ -93,7 +95,8 @@ def centre(points: PlanePoints, origin: str = "centroid", *, num_threads: int | 
     Raises
     ------
     DataError
-        If a number is not finite or above 1e101, a pT is negative, or the lengths do not fit.
+        If these are no `PlanePoints`, a number is not finite or above 1e101, a pT is negative, or the lengths do not
+        fit.
     JetforgeError
         If the origin is not known.
     """
@@ -105,7 +108,8 @@ def rotate(points: PlanePoints, *, num_threads: int | None = None) -> PlanePoint
 
     The principal axis is the eigenvector of the larger eigenvalue of sum_i pT_i (y_i, phi_i)^T (y_i, phi_i). Of the
     two angles that bring it there, the one in (-pi/2, pi/2] is taken. A jet with equal eigenvalues (to 1e-9), such
-    as one of a single constituent, is not turned. Centre the jets first; arguments and errors as in `centre`.
+    as one of a single constituent, is not turned. For a jet near that case the angle is discontinuous: a soft emission
+    can turn it by a lot. Centre the jets first; arguments and errors as in `centre`.
     """
     return _stepped(points, 2, num_threads)
 
@@ -114,7 +118,8 @@ def flip(points: PlanePoints, *, num_threads: int | None = None) -> PlanePoints:
     """Mirror each jet left to right, then upside down, so that most pT is at y < 0 and at phi > 0.
 
     Points on an axis (to 1e-9) count for neither side; where the two sides are equal (to 1e-9 of their sum) nothing
-    is mirrored. Arguments and errors as in `centre`.
+    is mirrored. For a jet near that case the flip is discontinuous: a small change of it can mirror it. Arguments and
+    errors as in `centre`.
     """
     return _stepped(points, 3, num_threads)
 
@@ -134,11 +139,11 @@ def pixelate(
     points
         As from `plane_points`, and aligned.
     size
-        Number of pixels along each side.
+        Number of pixels along each side, from 1 to 4096.
     width
         Length of the side in rapidity and azimuth, or a pair of lengths.
     weights
-        One number for each point; by default pT.
+        One number for each point, not above 1e101; by default pT.
     num_threads
         Number of threads; by default as many as the process may use.
 
@@ -151,15 +156,17 @@ def pixelate(
     Raises
     ------
     DataError
-        If a number is not finite or above 1e101, a pT is negative, or the lengths do not fit.
+        If these are no `PlanePoints`, a number is not finite or above 1e101, a pT is negative, or the lengths do not
+        fit.
     JetforgeError
-        If the size is below 1, or a pixel is not larger than 1e-6.
+        If the size is not from 1 to 4096, or a pixel is not larger than 1e-6.
     """
     points = _checked(points)
-    per_y, per_phi = _densities(size, width)
-    values = points.pt if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-    if values.shape != points.pt.shape or not np.isfinite(values).all():
-        raise DataError(f"weights must be one finite number for each of the {len(points.pt)} points")
+    size = checked_size(size)
+    per_y, per_phi = pixel_densities(size, width)
+    values = points.pt if weights is None else float_array("weights", weights)
+    if values.shape != points.pt.shape or not np.all(np.abs(values) <= _LARGEST):
+        raise DataError(f"weights must be one finite number, at most 1e101, for each of the {len(points.pt)} points")
     images = np.zeros((len(points.offsets) - 1, size, size))
     for_all_jets(pixel_kernel, len(images), points, values, per_y, per_phi, images, num_threads=num_threads)
     return images
@@ -170,10 +177,12 @@ def crop(images: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
     Raises
     ------
+    DataError
+        If the images are no array of numbers.
     JetforgeError
         If the images are smaller, or their size differs by an odd number: the centre would move by half a pixel.
     """
-    whole_number("size", size, 1)
+    images, size = number_array("images", images), checked_size(size)
     n = images.shape[-1] if images.ndim > 1 and images.shape[-1] == images.shape[-2] else -1
     if n < size or (n - size) % 2:
         raise JetforgeError(
@@ -185,7 +194,16 @@ def crop(images: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 
 def normalise(images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Divide each image of an array (..., n, n) by the sum of its pixels; an image without any stays zero."""
+    """Divide each image of an array (..., n, n) by the sum of its pixels; an image without any stays zero.
+
+    Raises
+    ------
+    DataError
+        If the images are no array of numbers of two dimensions or more.
+    """
+    images = number_array("images", images)
+    if images.ndim < 2:
+        raise DataError(f"images have the shape {images.shape}; it must be (..., n, n)")
     totals = images.sum(axis=(-2, -1), keepdims=True)
     normalised: npt.NDArray[Any] = images / np.where(totals == 0, 1, totals)
     return normalised
@@ -204,15 +222,20 @@ def jet_images(
     dtype: npt.DTypeLike = np.float32,
     num_threads: int | None = None,
 ) -> _Images:
-    """Turn jets into images: centre, rotate, flip twice, pixelate, crop, normalise, in this order.
+    """Turn jets into images: centre, rotate, flip twice, pixelate, normalise, in this order.
+
+    Images are made at their final size: nothing is cropped. Sums of pT are infrared and collinear safe, up to
+    constituents that change pixel, with the centroid as origin only; near the symmetric jets that `rotate` and `flip`
+    name they are discontinuous. Numbers of constituents are not safe.
 
     Parameters
     ----------
     constituents
         Awkward array of jets, `jetforge.Jets` or `FlatJets`, momenta in GeV. The channels of charged and neutral
-        constituents need a field `charge` (units of e) or `pid` (PDG numbers).
+        constituents need a field `charge` (units of e) or `pid` (PDG numbers), from which charges follow as in
+        `jetforge.physics.charged_fraction`.
     size
-        Number of pixels along each side.
+        Number of pixels along each side, from 1 to 4096.
     width
         Length of the side in rapidity and azimuth, or a pair of lengths. By default a pixel is 0.029 in rapidity and
         0.035 in azimuth if there are 40 along a side.
@@ -244,12 +267,15 @@ def jet_images(
     DataError
         If the constituents are not four-momenta, or have no charges where a channel needs them.
     JetforgeError
-        If a name or `dtype` is not known, the size is below 1, or a pixel is not larger than 1e-6.
+        If a name or `dtype` is not known, a flag is neither True nor False, the size is not from 1 to 4096, or a pixel
+        is not larger than 1e-6.
     """
     recipe = _recipe(size, width, channels, origin, rotate, flip, normalise)
     kind = floating(dtype)
     flat = flat_of(constituents)
-    images: _Images = _drawn(flat, _charged(constituents, flat, recipe), recipe, kind, num_threads)
+    shape = (len(flat.offsets) - 1, len(recipe.channels.counts), recipe.size, recipe.size)
+    images: _Images = np.zeros(shape, dtype=kind)
+    _draw(flat, _charged(constituents, flat, recipe), recipe, images, num_threads)
     return images
 
 
@@ -286,26 +312,30 @@ def average_image(
     flat = flat_of(constituents)
     charged = _charged(constituents, flat, recipe)
     n_jets = len(flat.offsets) - 1
-    weight = np.ones(n_jets) if weights is None else np.asarray(weights, dtype=np.float64)
-    if weight.shape != (n_jets,) or not np.isfinite(weight).all() or (n_jets and not weight.sum() > 0):
-        raise DataError(f"weights must be {n_jets} finite numbers, one a jet, with a positive sum")
-    total = np.zeros((len(recipe.channels), size, size))
-    block = max(1, _PIXELS_PER_BLOCK // total.size)
+    weight = np.ones(n_jets) if weights is None else float_array("weights", weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sum_of_weights = weight.sum()
+    if weight.shape != (n_jets,) or (n_jets and not 0 < sum_of_weights < inf):
+        raise DataError(f"weights must be {n_jets} finite numbers, one a jet, with a positive and finite sum")
+    mean = np.zeros((len(recipe.channels.counts), recipe.size, recipe.size))
+    block = max(1, _PIXELS_PER_BLOCK // mean.size)
+    images = np.empty((min(block, n_jets), *mean.shape))
     for start in range(0, n_jets, block):
         part = flat._replace(offsets=flat.offsets[start : start + block + 1])
-        images = _drawn(part, charged, recipe, np.dtype(np.float64), num_threads)
-        total += np.tensordot(weight[start : start + block], images, axes=1)
-    return total / weight.sum() if n_jets else total
+        share = weight[start : start + block] / sum_of_weights
+        drawn = images[: len(share)]
+        drawn[:] = 0.0
+        _draw(part, charged, recipe, drawn, num_threads)
+        mean += np.tensordot(share, drawn, axes=1)
+    return mean
 
 
-def _drawn(
-    flat: FlatJets, charged: npt.NDArray[np.bool_], recipe: Recipe, dtype: np.dtype[Any], num_threads: int | None
-) -> Any:
-    n_jets = len(flat.offsets) - 1
-    images = np.zeros((n_jets, len(recipe.channels), recipe.size, recipe.size), dtype=dtype)
-    most = float(np.finfo(dtype).max)
-    for_all_jets(image_kernel, n_jets, flat, charged, recipe, images, most, num_threads=num_threads)
-    return images
+def _draw(
+    flat: FlatJets, charged: npt.NDArray[np.bool_], recipe: Recipe, images: npt.NDArray[Any], num_threads: int | None
+) -> None:
+    """Draw the jets into images (n_jets, n_channels, size, size), which are zero."""
+    most = float(np.finfo(images.dtype).max)
+    for_all_jets(image_kernel, len(images), flat, charged, recipe, images, most, num_threads=num_threads)
 
 
 def _stepped(points: PlanePoints, step: int, num_threads: int | None) -> PlanePoints:
@@ -317,8 +347,13 @@ def _stepped(points: PlanePoints, step: int, num_threads: int | None) -> PlanePo
 
 def _checked(points: PlanePoints) -> PlanePoints:
     """Return the points as contiguous arrays that no kernel can stumble over."""
-    offsets = np.ascontiguousarray(points.offsets, dtype=np.int64)
-    y, phi, pt = (np.ascontiguousarray(x, dtype=np.float64) for x in points[1:])
+    if not isinstance(points, PlanePoints):
+        raise DataError(f"points must be PlanePoints, not {type(points).__name__}; make them with plane_points")
+    given = number_array("points: offsets", points.offsets)
+    if given.dtype.kind not in "iu":
+        raise DataError(f"points: offsets are of type {given.dtype}; they must be whole numbers")
+    offsets = np.require(given, np.int64, ["C"])
+    y, phi, pt = (float_array(f"points: {name}", x) for name, x in zip(points._fields[1:], points[1:], strict=True))
     whole = offsets.ndim == 1 and len(offsets) > 0 and offsets[0] == 0 and not np.any(np.diff(offsets) < 0)
     if not whole or not y.shape == phi.shape == pt.shape == (offsets[-1],):
         raise DataError("points: offsets must start at 0, never decrease, and end at the length of y, phi and pt")
@@ -331,32 +366,17 @@ def _on_hardest(origin: str) -> bool:
     return known("origin", origin, ORIGINS) == "hardest"
 
 
-def _densities(size: int, width: Width) -> tuple[float, float]:
-    """Return the numbers of pixels per unit of rapidity and azimuth."""
-    whole_number("size", size, 1)
-    sides = np.atleast_1d(np.asarray(width, dtype=np.float64)).tolist()
-    if len(sides) not in (1, 2) or not all(_SMALLEST_PIXEL * size < side < inf for side in sides):
-        raise JetforgeError(f"width is {width}; one length or two, each giving pixels larger than {_SMALLEST_PIXEL:g}")
-    return size / sides[0], size / sides[-1]
-
-
 def _recipe(
     size: int, width: Width, channels: Sequence[str], origin: str, rotate: bool, flip: bool, normalise: bool
 ) -> Recipe:
-    per_y, per_phi = _densities(size, width)
-    names = (channels,) if isinstance(channels, str) else tuple(channels)
-    unknown = [name for name in names if name not in CHANNELS]
-    if unknown or not names:
-        what = f"channel '{unknown[0]}' is not known" if unknown else "no channel is given"
-        raise JetforgeError(f"{what}; choose from {', '.join(CHANNELS)}")
-    numbers = np.array([CHANNELS.index(name) for name in names])
-    steps = (_on_hardest(origin), bool(rotate), bool(flip), bool(normalise))
-    return Recipe(*steps, int(size), per_y, per_phi, numbers)
+    size = checked_size(size)
+    per_y, per_phi = pixel_densities(size, width)
+    steps = (flag("rotate", rotate), flag("flip", flip), flag("normalise", normalise))
+    return Recipe(_on_hardest(origin), *steps, size, per_y, per_phi, channel_flags(channels))
 
 
 def _charged(constituents: Any, flat: FlatJets, recipe: Recipe) -> npt.NDArray[np.bool_]:
     """Return which constituents are charged, or nothing if no channel asks."""
-    asked = any("charged" in CHANNELS[c] or "neutral" in CHANNELS[c] for c in recipe.channels)
-    if not asked or len(flat.px) == 0:
+    if np.all(recipe.channels.of_charged & recipe.channels.of_neutral) or len(flat.px) == 0:
         return np.empty(0, dtype=np.bool_)
     return np.asarray(charges_of(constituents, flat, None) != 0)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import DataError
-from jetforge.physics.arguments import floating, number, whole_number
+from jetforge.physics.arguments import flag, floating, number, whole_number
 from jetforge.physics.elementary import atan2, log
 from jetforge.physics.flat import FlatJets, flat_of
-from jetforge.physics.kinematics import wrapped
+from jetforge.physics.kinematics import LEAST_PT, pseudorapidity, wrapped
+from jetforge.physics.number_arrays import number_array
 from jetforge.physics.parallel import for_all_jets
 
 ATLAS_FEATURES = ("eta", "phi", "log_pt", "log_energy", "log_pt_fraction", "log_energy_fraction", "delta_r")
@@ -22,8 +23,7 @@ ATLAS_FEATURES = ("eta", "phi", "log_pt", "log_energy", "log_pt_fraction", "log_
 ATLAS_COLUMNS = ("pt", "eta", "phi", "energy")
 """Rows of `atlas_columns`."""
 
-# Smaller pT (GeV) has a square that is lost to underflow: the direction of such a constituent means nothing.
-_LEAST_PT = 1e-145
+_MOST_CONSTITUENTS = 10_000
 # A third constituent closer than this to the line through the first two is on it: rounding must not reflect a jet.
 _ON_LINE = 1e-9
 _PIXELS_PER_BLOCK = 1 << 23
@@ -48,13 +48,6 @@ def _hardest_first(n: int, pt: _Floats) -> Any:
 
 
 @njit(cache=True, error_model="numpy")
-def _pseudorapidity(pt: float, pz: float) -> float:
-    """Return eta = arsinh(pz/pT) for a pT that is not 0."""
-    eta = log((sqrt(pt * pt + pz * pz) + abs(pz)) / pt)
-    return eta if pz >= 0.0 else -eta
-
-
-@njit(cache=True, error_model="numpy")
 def _leading(flat: FlatJets, j: int, num: int, columns: _Floats) -> int:
     """Write pT, eta, phi and energy of the hardest constituents of jet j, hardest first, and return their number."""
     begin, end = flat.offsets[j], flat.offsets[j + 1]
@@ -64,10 +57,10 @@ def _leading(flat: FlatJets, j: int, num: int, columns: _Floats) -> int:
     kept = 0
     for i in order[:num]:
         pt = all_pt[i]
-        if pt < _LEAST_PT:
+        if not pt > LEAST_PT:  # the direction of such a constituent means nothing
             break
         columns[0, kept] = pt
-        columns[1, kept] = _pseudorapidity(pt, pz[i])
+        columns[1, kept] = pseudorapidity(pt, pz[i])
         columns[2, kept] = atan2(py[i], px[i])
         # An energy of 0 can only be the rounding of a tiny one.
         columns[3, kept] = energy[i] if energy[i] > 0.0 else sqrt(pt * pt + pz[i] * pz[i])
@@ -148,7 +141,7 @@ def atlas_constituents(
     constituents
         Awkward array of jets, `jetforge.Jets` or `FlatJets`, momenta in GeV.
     num
-        Number of constituents taken.
+        Number of constituents taken, from 1 to 10000.
     dtype
         float32 or float64.
     num_threads
@@ -168,7 +161,7 @@ def atlas_constituents(
     DataError
         If the constituents are not four-momenta (see `jetforge.physics.flat.flatten`).
     JetforgeError
-        If `num` is below 1, or `dtype` is not one of the two.
+        If `num` is not from 1 to 10000, or `dtype` is not one of the two.
 
     Notes
     -----
@@ -176,7 +169,7 @@ def atlas_constituents(
     ln E. Eta is the pseudorapidity: for massive constituents it is not the rapidity, and a boost along the beam
     changes the features. Of constituents of equal pT the one given first counts as harder. If the second has the
     direction of the first, it counts as one at eta > 0. A third within 1e-9 of the phi axis is not reflected.
-    Constituents of pT below 1e-145 GeV, along the beam, are left out.
+    Constituents of pT up to 1e-144 GeV, along the beam, are left out.
     """
     kind = _check(num, dtype)
     flat = flat_of(constituents)
@@ -202,7 +195,7 @@ def atlas_columns(
     constituents
         Awkward array of jets, `jetforge.Jets` or `FlatJets`, momenta in GeV.
     num
-        Number of constituents taken, hardest first.
+        Number of constituents taken, from 1 to 10000, hardest first.
     aligned
         Whether eta and phi are those of `atlas_constituents`: relative to the hardest constituent, rotated and
         reflected. If not, they are the pseudorapidity and the azimuth, in (-pi, pi], of each constituent.
@@ -215,19 +208,19 @@ def atlas_columns(
     -------
     array (n_jets, 4, num)
         Rows as named in `ATLAS_COLUMNS`, pT and E in GeV; zero where a jet has fewer constituents. Constituents of
-        pT below 1e-145 GeV are left out. Numbers above the range of `dtype` are its largest one.
+        pT up to 1e-144 GeV are left out. Numbers above the range of `dtype` are its largest one.
 
     Raises
     ------
     DataError
         If the constituents are not four-momenta (see `jetforge.physics.flat.flatten`).
     JetforgeError
-        If `num` is below 1, or `dtype` is not one of the two.
+        If `num` is not from 1 to 10000, `dtype` is not one of the two, or `aligned` is neither True nor False.
     """
-    kind = _check(num, dtype)
+    kind, aligned = _check(num, dtype), flag("aligned", aligned)
     flat = flat_of(constituents)
     out = np.zeros((len(flat.offsets) - 1, len(ATLAS_COLUMNS), num), dtype=kind)
-    for_all_jets(_column_kernel, len(out), flat, bool(aligned), out, float(np.finfo(kind).max), num_threads=num_threads)
+    for_all_jets(_column_kernel, len(out), flat, aligned, out, float(np.finfo(kind).max), num_threads=num_threads)
     return out
 
 
@@ -249,7 +242,7 @@ def fit_pixel_scaling(images: npt.NDArray[Any], regulator: float = 1e-5) -> Pixe
     Raises
     ------
     DataError
-        If there is no image, or a pixel is not finite.
+        If these are no numbers, there is no image, or a pixel is not finite.
     JetforgeError
         If the regulator is not positive.
 
@@ -257,7 +250,7 @@ def fit_pixel_scaling(images: npt.NDArray[Any], regulator: float = 1e-5) -> Pixe
     -----
     Komiske, Metodiev, Schwartz, arXiv:1612.01551, section 3: zero-centring and standardisation.
     """
-    regulator = number("regulator", regulator, above=0)
+    regulator, images = number("regulator", regulator, above=0), number_array("images", images)
     if images.ndim < 2 or len(images) == 0:
         raise DataError(f"images of shape {images.shape}: there is nothing to learn a scaling from")
     rows = max(1, _PIXELS_PER_BLOCK // max(1, images[0].size))
@@ -275,8 +268,13 @@ def standardise(images: npt.NDArray[Any], scaling: PixelScaling) -> npt.NDArray[
     Raises
     ------
     DataError
-        If the images have another shape than those of the scaling.
+        If the images are no numbers or have another shape than those of the scaling, or this is no `PixelScaling`.
     """
+    images = number_array("images", images)
+    if not isinstance(scaling, PixelScaling):
+        raise DataError(
+            f"scaling must be a PixelScaling, not {type(scaling).__name__}; make one with fit_pixel_scaling"
+        )
     if images.shape[1:] != scaling.mean.shape:
         raise DataError(f"images of shape {images.shape[1:]} do not go with a scaling of shape {scaling.mean.shape}")
     kind = images.dtype if images.dtype.kind == "f" else np.dtype(np.float64)
@@ -285,5 +283,5 @@ def standardise(images: npt.NDArray[Any], scaling: PixelScaling) -> npt.NDArray[
 
 
 def _check(num: int, dtype: npt.DTypeLike) -> np.dtype[Any]:
-    whole_number("num", num, 1)
+    whole_number("num", num, 1, _MOST_CONSTITUENTS)
     return floating(dtype)

@@ -4,7 +4,7 @@ Larkoski, Thaler, Waalewijn, arXiv:1408.3122, and for single angularities arXiv:
 (Les Houches) and CMS-PAS-JME-13-002 (pTD).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import number
+from jetforge.physics.arguments import flag, number
 from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.parallel import for_all_jets
@@ -94,22 +94,26 @@ def jet_kinematics(constituents: Any, *, num_threads: int | None = None) -> JetK
 
 
 def _checked_exponents(exponents: Iterable[Any]) -> tuple[_Floats, _Floats]:
-    pairs = list(exponents)
-    for pair in pairs:
-        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-            raise JetforgeError(f"an angularity is given as (kappa, beta), not {pair!r}")
-        kappa, beta = pair
-        number("kappa", kappa, least=0)
-        number("beta", beta, least=0, most=_LARGEST_BETA)
-    kappas, betas = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    return kappas.copy(), betas.copy()
+    try:
+        pairs = list(exponents)
+    except TypeError:
+        raise JetforgeError(f"exponents is {exponents!r}; it must be pairs (kappa, beta), such as [(1, 2)]") from None
+    kappas, betas = np.empty(len(pairs)), np.empty(len(pairs))
+    for i, pair in enumerate(pairs):
+        try:
+            kappa, beta = [] if isinstance(pair, str | bytes) else list(pair)
+        except (TypeError, ValueError):
+            raise JetforgeError(f"an angularity is given as (kappa, beta), not {pair!r}") from None
+        kappas[i] = number("kappa", kappa, least=0)
+        betas[i] = number("beta", beta, least=0, most=_LARGEST_BETA)
+    return kappas, betas
 
 
 def angularities(
     constituents: Any,
     exponents: Iterable[Any],
     *,
-    R0: float = 1.0,
+    R0: float = 0.8,
     wta: bool = False,
     num_threads: int | None = None,
 ) -> _Floats:
@@ -137,7 +141,7 @@ def angularities(
     """
     flat = flat_of(constituents)
     kappas, betas = _checked_exponents(exponents)
-    R0 = number("R0", R0, above=0)
+    R0, wta = number("R0", R0, above=0), flag("wta", wta)
     with np.errstate(over="ignore", under="ignore"):
         scale = np.minimum(np.float64(R0) ** -betas, kernels.LARGEST)
     n_jets = len(flat.offsets) - 1
@@ -154,7 +158,7 @@ def angularity(
     kappa: float = 1.0,
     beta: float = 1.0,
     *,
-    R0: float = 1.0,
+    R0: float = 0.8,
     wta: bool = False,
     num_threads: int | None = None,
 ) -> _Floats:
@@ -194,18 +198,18 @@ def angularity(
     DataError
         If the constituents are not four-momenta.
     JetforgeError
-        If kappa, beta, R0 or the number of threads is out of its range.
+        If kappa, beta, R0 or the number of threads is out of its range, or `wta` is neither True nor False.
     """
     both = angularities(constituents, [(kappa, beta)], R0=R0, wta=wta, num_threads=num_threads)
     return np.ascontiguousarray(both[:, 0])
 
 
-def lha(constituents: Any, *, R0: float = 1.0, wta: bool = False, num_threads: int | None = None) -> _Floats:
+def lha(constituents: Any, *, R0: float = 0.8, wta: bool = False, num_threads: int | None = None) -> _Floats:
     """Return the Les Houches angularity of each jet: `angularity` with kappa 1, beta 1/2 (arXiv:1605.04692)."""
     return angularity(constituents, 1.0, 0.5, R0=R0, wta=wta, num_threads=num_threads)
 
 
-def width(constituents: Any, *, R0: float = 1.0, wta: bool = False, num_threads: int | None = None) -> _Floats:
+def width(constituents: Any, *, R0: float = 0.8, wta: bool = False, num_threads: int | None = None) -> _Floats:
     """Return the width of each jet, also broadening or girth: `angularity` with kappa 1, beta 1.
 
     The girth of arXiv:1106.3076 divides by the pT of the jet in place of the sum of the pT of its constituents.
@@ -214,9 +218,13 @@ def width(constituents: Any, *, R0: float = 1.0, wta: bool = False, num_threads:
 
 
 def thrust_angularity(
-    constituents: Any, *, R0: float = 1.0, wta: bool = False, num_threads: int | None = None
+    constituents: Any, *, R0: float = 0.8, wta: bool = False, num_threads: int | None = None
 ) -> _Floats:
-    """Return the angularity called thrust, `angularity` with kappa 1, beta 2; about m^2/pT^2 for a narrow jet."""
+    """Return the mass-like angularity of each jet: `angularity` with kappa 1, beta 2.
+
+    For a narrow jet it is about m^2/pT^2. Papers call it thrust (arXiv:1408.3122); it is not the thrust of the momenta
+    over all directions, which is `jetforge.physics.thrust`.
+    """
     return angularity(constituents, 1.0, 2.0, R0=R0, wta=wta, num_threads=num_threads)
 
 

@@ -4,19 +4,23 @@ Gallicchio, Schwartz, arXiv:1106.3076 (multiplicities), Krohn, Schwartz, Lin, Wa
 Pumplin, Phys. Rev. D 44 (1991) 2025 (how many constituents hold a fraction of the pT).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import number, whole_number
+from jetforge.physics.arguments import number, whole_number, whole_numbers
 from jetforge.physics.constituent_fields import charges_of, particle_numbers_of
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.parallel import for_all_jets
 from jetforge.physics.shapes import sums as kernels
 from jetforge.physics.shapes.angular import summed_momenta
+
+_MOST_LEADING = 10_000
+_LARGEST_PID = 2**63 - 1
+_ANY = np.empty(0, dtype=np.int64)  # wanted: whatever is not 0
 
 _Floats = npt.NDArray[np.float64]
 _Counts = npt.NDArray[np.int64]
@@ -62,7 +66,7 @@ def leading_fractions(constituents: Any, n: int = 1, *, num_threads: int | None 
     constituents, num_threads
         As in `multiplicity`.
     n
-        How many, 1 or more.
+        How many, from 1 to 10000.
 
     Returns
     -------
@@ -74,9 +78,9 @@ def leading_fractions(constituents: Any, n: int = 1, *, num_threads: int | None 
     DataError
         If the constituents are not four-momenta.
     JetforgeError
-        If n is not a whole number above 0.
+        If n is not a whole number from 1 to 10000.
     """
-    n = whole_number("n", n, 1)
+    n = whole_number("n", n, 1, _MOST_LEADING)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
     leading, counts = np.empty((n_jets, n)), np.empty(n_jets, dtype=np.int64)
@@ -154,13 +158,12 @@ def jet_charge(constituents: Any, kappa: float = 0.5, *, charge: Any = None, num
 
 
 def _selected(
-    flat: FlatJets, values: Any, wanted: Sequence[int], pt_min: float, num_threads: int | None
+    flat: FlatJets, values: Any, wanted: npt.NDArray[np.int64], pt_min: float, num_threads: int | None
 ) -> tuple[_Counts, _Floats]:
     n_jets = len(flat.offsets) - 1
     count, fraction = np.empty(n_jets, dtype=np.int64), np.empty(n_jets)
-    numbers = np.array(wanted, dtype=np.int64)
     for_all_jets(
-        kernels.selected_kernel, n_jets, flat, values, numbers, pt_min, count, fraction, num_threads=num_threads
+        kernels.selected_kernel, n_jets, flat, values, wanted, pt_min, count, fraction, num_threads=num_threads
     )
     return count, fraction
 
@@ -189,7 +192,7 @@ def charged_multiplicity(
     """
     flat = flat_of(constituents)
     charges = charges_of(constituents, flat, charge)
-    return _selected(flat, charges, (), number("pt_min", pt_min, least=0), num_threads)[0]
+    return _selected(flat, charges, _ANY, number("pt_min", pt_min, least=0), num_threads)[0]
 
 
 def charged_fraction(constituents: Any, *, charge: Any = None, num_threads: int | None = None) -> _Floats:
@@ -215,11 +218,15 @@ def charged_fraction(constituents: Any, *, charge: Any = None, num_threads: int 
         As in `jet_charge`.
     """
     flat = flat_of(constituents)
-    return _selected(flat, charges_of(constituents, flat, charge), (), 0.0, num_threads)[1]
+    return _selected(flat, charges_of(constituents, flat, charge), _ANY, 0.0, num_threads)[1]
 
 
 def pid_fraction(
-    constituents: Any, particles: int | Iterable[int], *, pid: Any = None, num_threads: int | None = None
+    constituents: Any,
+    particles: int | Sequence[int] | AbstractSet[int],
+    *,
+    pid: Any = None,
+    num_threads: int | None = None,
 ) -> _Floats:
     """Return the fraction of the sum of pT of each jet that particles of some kinds have: 22 for photons.
 
@@ -246,12 +253,10 @@ def pid_fraction(
         If no kind is given, or one is not a whole number above 0.
     """
     flat = flat_of(constituents)
-    kinds = list(particles) if isinstance(particles, Iterable) else [particles]
-    good = all(isinstance(kind, int | np.integer) and not isinstance(kind, bool) and kind > 0 for kind in kinds)
-    if not (kinds and good):
-        raise JetforgeError(f"particles is {particles!r}; it must be PDG numbers above 0, such as 22 or (11, 13)")
+    given = sorted(particles, key=str) if isinstance(particles, AbstractSet) else particles
+    kinds = whole_numbers("particles", given, 1, _LARGEST_PID)
     numbers = particle_numbers_of(constituents, flat, pid)
-    return _selected(flat, numbers, [int(kind) for kind in kinds], 0.0, num_threads)[1]
+    return _selected(flat, numbers, kinds, 0.0, num_threads)[1]
 
 
 def photon_fraction(constituents: Any, *, pid: Any = None, num_threads: int | None = None) -> _Floats:

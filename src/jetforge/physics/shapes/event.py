@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.physics.arguments import number, whole_number
+from jetforge.physics.arguments import flag, number, whole_number
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.parallel import for_all_jets
@@ -244,12 +244,12 @@ def fox_wolfram(
     DataError
         If the constituents are refused (see `jetforge.physics.flat.flatten`).
     JetforgeError
-        If the frame is not known or l_max is not from 0 to 100.
+        If the frame is not known, l_max is not from 0 to 100, or `distinct` is neither True nor False.
     """
-    l_max = whole_number("l_max", l_max, 0, 100)
+    l_max, distinct = whole_number("l_max", l_max, 0, 100), flag("distinct", distinct)
     flat, code = flat_of(constituents), frame_code(frame)
     out = np.zeros((len(flat.offsets) - 1, l_max + 1))
-    for_all_jets(_fox_wolfram_kernel, len(out), flat, code, bool(distinct), out, num_threads=num_threads)
+    for_all_jets(_fox_wolfram_kernel, len(out), flat, code, distinct, out, num_threads=num_threads)
     return out
 
 

@@ -16,16 +16,18 @@ from numba import njit
 
 from jetforge.errors import DataError
 from jetforge.physics.arguments import known, number, whole_number
-from jetforge.physics.elementary import atan2
 from jetforge.physics.flat import FlatJets, flat_of
-from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, rapidity, wrapped
+from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, wrapped
+from jetforge.physics.number_arrays import float_array
 from jetforge.physics.parallel import for_all_jets
+from jetforge.physics.shapes.axis import bounded, jet_momentum, momentum_axis
 from jetforge.physics.shapes.thrust_axis import orthonormal
 
 COORDINATES = ("momentum", "rapidity")
 """Planes in which planar flow is measured."""
 
 _MOST_BINS = 10_000
+_LEAST_RADIUS = 1e-100  # the density of pT in the narrowest ring is finite
 _LEAST_SPREAD = 1e-28  # mean square angle: below, rounding has made it
 
 _Floats = npt.NDArray[np.float64]
@@ -51,7 +53,8 @@ def planar_flow(constituents: Any, *, coordinates: str = "momentum", num_threads
     Returns
     -------
     ndarray
-        float64 (n_jets,); of momenta, it is 0 for two constituents. Infrared and collinear safe.
+        float64 (n_jets,); of momenta, it is 0 for two constituents. Infrared and collinear safe with a cut that keeps
+        tr I, the denominator, from 0, such as one on the mass of the jet.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def eccentricity(constituents: Any, *, num_threads: int | None = None) -> _Float
 
     v_max and v_min are the variances along the axes of the ellipse, with the weight pT: the squares of `axis_moments`
     of kappa = 1, which see for parameters and errors (ATLAS, arXiv:1206.5369, where the weight is the energy). Infrared
-    and collinear safe.
+    and collinear safe with a cut that keeps v_max, the denominator, from 0, such as one on the mass of the jet.
     """
     flat = flat_of(constituents)
     out = np.zeros((len(flat.offsets) - 1, 2))
@@ -165,19 +168,20 @@ def pull_angle(constituents: Any, *, towards: npt.ArrayLike | None = None, num_t
     Returns
     -------
     ndarray
-        float64 (n_jets,) in (-pi, pi]; growing azimuth is at pi/2. 0 also where the point is the axis of the jet.
+        float64 (n_jets,) in (-pi, pi]; growing azimuth is at pi/2. 0 also where the point is the axis of the jet. Not
+        infrared and collinear safe, as it has no limit where the pull vector vanishes; Sudakov safe (arXiv:1903.02275).
 
     Raises
     ------
     DataError
-        If the constituents are refused (see `jetforge.physics.flat.flatten`), or the points have another shape or are
-        not finite.
+        If the constituents are refused (see `jetforge.physics.flat.flatten`), or the points are not finite numbers of
+        that shape.
     """
     pulls = _pull_and_axis(constituents, num_threads)
     angle = np.arctan2(pulls[:, 1], pulls[:, 0])
     if towards is None:
         return np.asarray(angle)
-    points = np.asarray(towards, dtype=np.float64)
+    points = float_array("towards", towards)
     if points.shape != (len(pulls), 2):
         raise DataError(
             f"towards has the shape {points.shape}; it must be ({len(pulls)}, 2): rapidity and azimuth a jet"
@@ -206,7 +210,7 @@ def differential_shape(
     constituents
         Awkward array of jets, `Jets` or `FlatJets`.
     R0
-        Radius of the outermost ring; what is beyond does not count.
+        Radius of the outermost ring, 1e-100 or more; what is beyond does not count.
     n_bins
         Number of rings of equal width, from 1 to 10000.
     num_threads
@@ -216,16 +220,18 @@ def differential_shape(
     -------
     ndarray
         float64 (n_jets, n_bins), which times dr adds up to 1; all 0 for a jet without pT inside R0. Infrared and
-        collinear safe, up to the sharp edges of the rings.
+        collinear safe, up to the sharp edges of the rings, with a cut that keeps P(0, R0), the denominator, from 0.
 
     Raises
     ------
     DataError
         If the constituents are refused (see `jetforge.physics.flat.flatten`).
     JetforgeError
-        If R0 is not positive or n_bins not from 1 to 10000.
+        If R0 is below 1e-100 or not finite, or n_bins not from 1 to 10000.
     """
-    return _rings(constituents, R0, n_bins, num_threads) * (n_bins / R0)
+    rings = _rings(constituents, R0, n_bins, num_threads)
+    rings *= rings.shape[1] / float(R0)
+    return rings
 
 
 def integrated_shape(constituents: Any, *, R0: float = 0.8, n_bins: int = 8, num_threads: int | None = None) -> _Floats:
@@ -242,7 +248,7 @@ def integrated_shape(constituents: Any, *, R0: float = 0.8, n_bins: int = 8, num
 
 def _rings(constituents: Any, R0: float, n_bins: int, num_threads: int | None) -> _Floats:
     """Return the shares of pT in rings, (n_jets, n_bins)."""
-    R0 = number("R0", R0, above=0.0)
+    R0 = number("R0", R0, least=_LEAST_RADIUS)
     n_bins = whole_number("n_bins", n_bins, 1, _MOST_BINS)
     flat = flat_of(constituents)
     out = np.zeros((len(flat.offsets) - 1, n_bins))
@@ -267,16 +273,12 @@ def _load_about_axis(flat: FlatJets, j: int, points: Points) -> tuple[int, float
     n, pt, y, phi
         Their number, 0 where the jet has no pT; and pT, rapidity and azimuth of the jet.
     """
-    n = load_points(flat, j, points)
-    o = flat.offsets[j]
-    px, py, pz, energy = 0.0, 0.0, 0.0, 0.0
-    for i in range(o, o + n):
-        px, py, pz, energy = px + flat.px[i], py + flat.py[i], pz + flat.pz[i], energy + flat.energy[i]
-    pt, y, phi = sqrt(px * px + py * py), rapidity(px, py, pz, energy), atan2(py, px)
-    if not pt > 0.0:
+    pt, y, phi = momentum_axis(flat, j)
+    if pt == 0.0:
         return 0, 0.0, 0.0, 0.0
+    n = load_points(flat, j, points)
     for i in range(n):
-        points.rapidity[i] -= y
+        points.rapidity[i] = bounded(points.rapidity[i]) - y
         points.phi[i] = wrapped(points.phi[i] - phi)
     return n, pt, y, phi
 
@@ -294,9 +296,10 @@ def _momentum_flow_kernel(first: int, last: int, flat: FlatJets, out: _Floats) -
     """Write the planar flow of momenta of the jets first <= j < last."""
     for j in range(first, last):
         begin, end = flat.offsets[j], flat.offsets[j + 1]
-        x, y, z, scale = 0.0, 0.0, 0.0, 0.0
+        x, y, z, _ = jet_momentum(flat, j)
+        scale = 0.0
         for i in range(begin, end):
-            x, y, z, scale = x + flat.px[i], y + flat.py[i], z + flat.pz[i], max(scale, flat.energy[i])
+            scale = max(scale, flat.energy[i])
         length = sqrt(x * x + y * y + z * z)
         if end - begin < 3 or not (length > 0.0 and scale > 0.0):
             continue

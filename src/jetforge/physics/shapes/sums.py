@@ -1,6 +1,6 @@
-"""Sums over the constituents of each jet: momenta, axes, angularities, charges, fractions and counts."""
+"""Sums over the constituents of each jet: momenta, angularities, charges, fractions and counts."""
 
-from math import asinh, inf, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -10,45 +10,32 @@ from numba import njit
 from jetforge.physics.clustering.kernel import cluster, load_particles, workspace
 from jetforge.physics.elementary import atan2
 from jetforge.physics.flat import FlatJets
-from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, rapidity, wrapped
+from jetforge.physics.kinematics import (
+    LEAST_PT,
+    Points,
+    largest_jet,
+    load_points,
+    points_memory,
+    pseudorapidity,
+    rapidity,
+    wrapped,
+)
 from jetforge.physics.powers import raise_to
+from jetforge.physics.shapes.axis import bounded, jet_momentum, momentum_axis
 
 _Floats = npt.NDArray[np.float64]
 
-LEAST_PT = 1e-144  # GeV; the direction is well defined above
 LARGEST = 1.7976931348623157e308
 _LARGEST_TERM = 1e295  # a sum of very many is finite
-_LARGEST_RAPIDITY = 600.0  # above any that a momentum of more than the least pT has
-_BEAM_RAPIDITY = 1e5
 _NO_DISTANCE2 = 1e-28  # from the axis: below, rounding has made it
 _SUM_MATH = {"contract", "reassoc", "nnan", "nsz"}
-
-
-@njit(cache=True)
-def _bounded(y: float) -> float:
-    return min(max(y, -_LARGEST_RAPIDITY), _LARGEST_RAPIDITY)
 
 
 @njit(cache=True, nogil=True)
 def momentum_kernel(first: int, last: int, flat: FlatJets, out: _Floats) -> None:
     """Write px, py, pz and energy of the jets, a row each, every sum in the order of the constituents."""
     for j in range(first, last):
-        px = py = pz = energy = 0.0
-        for i in range(flat.offsets[j], flat.offsets[j + 1]):
-            px += flat.px[i]
-            py += flat.py[i]
-            pz += flat.pz[i]
-            energy += flat.energy[i]
-        out[0, j], out[1, j], out[2, j], out[3, j] = px, py, pz, energy
-
-
-@njit(cache=True, error_model="numpy")
-def _pseudorapidity(pt: float, pz: float) -> float:
-    if pt > 0.0:
-        return asinh(pz / pt)
-    if pz == 0.0:
-        return 0.0
-    return _BEAM_RAPIDITY + pz if pz > 0.0 else pz - _BEAM_RAPIDITY
+        out[0, j], out[1, j], out[2, j], out[3, j] = jet_momentum(flat, j)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -62,7 +49,7 @@ def kinematics_kernel(first: int, last: int, momenta: _Floats, out: _Floats) -> 
         out[0, j] = pt
         out[1, j] = rapidity(px, py, pz, energy) if moves else 0.0
         out[2, j] = atan2(py, px)
-        out[3, j] = _pseudorapidity(pt, pz)
+        out[3, j] = pseudorapidity(pt, pz)
         out[4, j] = sqrt(m2) if m2 > 0.0 else 0.0
         out[5, j] = energy
 
@@ -88,18 +75,6 @@ def winner_kernel(first: int, last: int, flat: FlatJets, winners: npt.NDArray[np
 
 
 @njit(cache=True, error_model="numpy")
-def _sum_axis(flat: FlatJets, j: int) -> tuple[float, float, bool]:
-    """Return rapidity and azimuth of the momentum of jet j, and whether it has a transverse direction."""
-    px = py = pz = energy = 0.0
-    for i in range(flat.offsets[j], flat.offsets[j + 1]):
-        px += flat.px[i]
-        py += flat.py[i]
-        pz += flat.pz[i]
-        energy += flat.energy[i]
-    return _bounded(rapidity(px, py, pz, energy)), atan2(py, px), sqrt(px * px + py * py) > LEAST_PT
-
-
-@njit(cache=True, error_model="numpy")
 def _only_transverse(n: int, points: Points) -> tuple[int, float]:
     """Keep the constituents that have a pT; return their number and the sum of pT."""
     kept = 0
@@ -107,7 +82,7 @@ def _only_transverse(n: int, points: Points) -> tuple[int, float]:
     for i in range(n):
         if points.pt[i] > LEAST_PT:
             points.pt[kept] = points.pt[i]
-            points.rapidity[kept] = _bounded(points.rapidity[i])
+            points.rapidity[kept] = bounded(points.rapidity[i])
             points.phi[kept] = points.phi[i]
             total += points.pt[i]
             kept += 1
@@ -144,10 +119,9 @@ def angularity_kernel(
     for j in range(first, last):
         n = load_points(flat, j, points)
         if len(winners) > 0 and n > 0:
-            y, phi = _bounded(points.rapidity[winners[j]]), points.phi[winners[j]]
-            has_axis = points.pt[winners[j]] > LEAST_PT
+            axis_pt, y, phi = points.pt[winners[j]], bounded(points.rapidity[winners[j]]), points.phi[winners[j]]
         else:
-            y, phi, has_axis = _sum_axis(flat, j)
+            axis_pt, y, phi = momentum_axis(flat, j)
         n, total = _only_transverse(n, points)
         for i in range(n):
             z[i] = points.pt[i] / total
@@ -157,7 +131,7 @@ def angularity_kernel(
             distance2[i] = d2 if d2 > _NO_DISTANCE2 else 0.0
         for c in range(len(kappa)):
             value = 0.0
-            if beta[c] == 0.0 or has_axis:
+            if beta[c] == 0.0 or axis_pt > LEAST_PT:
                 raise_to(z, kappa[c], n, raised_z)
                 raise_to(distance2, 0.5 * beta[c], n, raised_distance)
                 value = _product_sum(raised_z, raised_distance, n)
@@ -238,33 +212,3 @@ def ordered_kernel(first: int, last: int, flat: FlatJets, fraction: float, leadi
             reached -= negative[number]
             number += 1
         out[j] = number
-
-
-@njit(cache=True)
-def _quark_charge(flavour: int) -> int:
-    """Return three times the charge of a quark, 0 for no quark."""
-    return 0 if flavour == 0 else (2 if flavour % 2 == 0 else -1)
-
-
-@njit(cache=True, nogil=True)
-def charges_kernel(first: int, last: int, pid: Any, charge: Any) -> None:
-    """Write the charges of particles from their numbers in the scheme of the Particle Data Group.
-
-    The digits of a hadron name its quarks: of a meson the heavier one first, which is the antiquark if down-like.
-    """
-    for i in range(first, last):
-        code = abs(pid[i])
-        thrice = 0
-        if code in (11, 13, 15, 17):
-            thrice = -3
-        elif code in (24, 34, 37):
-            thrice = 3
-        elif code >= 1000000000:
-            thrice = 3 * (code // 10000 % 1000)
-        elif 100 < code < 1000000 or 9000000 <= code < 10000000:
-            first_quark = _quark_charge(code // 1000 % 10)
-            q2, q3 = _quark_charge(code // 100 % 10), _quark_charge(code // 10 % 10)
-            meson = q2 - q3 if code // 100 % 2 == 0 else q3 - q2
-            thrice = meson if first_quark == 0 else first_quark + q2 + q3
-        whole = thrice // 3 if thrice % 3 == 0 else 0
-        charge[i] = whole if pid[i] > 0 else -whole

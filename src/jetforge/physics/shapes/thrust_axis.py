@@ -25,7 +25,7 @@ _Floats = npt.NDArray[np.float64]
 
 @njit(cache=True)
 def axis_memory() -> _Floats:
-    """Return the memory that `best_axis` and `best_angle` work in."""
+    """Return the memory that `best_axis` and `best_direction` work in."""
     return np.empty((_DEPTH, 12))
 
 
