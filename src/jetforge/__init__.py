@@ -70,11 +70,16 @@ _HOME = {
 }
 
 
+_PACKAGES = ("deploy", "evaluation", "events", "jets", "learning", "physics", "representations", "studies", "taggers")
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"jetforge.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'jetforge' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), {"open": "open_dataset"}.get(name, name))
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, *_PACKAGES])

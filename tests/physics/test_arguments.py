@@ -30,6 +30,13 @@ def test_what_is_no_number_in_its_range_is_refused(value: Any) -> None:
         number("beta", value, above=0, most=2)
 
 
+def test_a_long_value_is_shown_on_one_short_line() -> None:
+    with pytest.raises(JetforgeError) as caught:
+        number("z_cut", np.full(500, 0.1), least=0)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 150
+
+
 def test_a_rule_is_said_in_words() -> None:
     with pytest.raises(JetforgeError, match=r"^z_cut is -0\.1; it must be a finite number from 0 to 1$"):
         number("z_cut", -0.1, least=0, most=1)

@@ -113,13 +113,19 @@ def test_energy_below_momentum_by_rounding_or_resolution_is_kept() -> None:
         ({"energy": [np.nan, 14, 14]}, r"jet 0, constituent 0 \(.*energy = nan\): not a finite momentum"),
         ({"py": [1, 2e100, 3]}, r"jet 0, constituent 1 \(.*py = 2e\+100.*: not a finite momentum"),
         ({"energy": [14, -14, 14]}, "jet 0, constituent 1 .*: the energy -14 GeV is negative; drop"),
-        ({"energy": [14, 14, 12]}, r"jet 1, constituent 0 .*12 GeV is below \|p\| = 13 GeV .*column order"),
+        ({"energy": [14, 14, 12]}, r"jet 1, constituent 0 .*12 GeV is below \|p\| = 13 GeV .*columns in the right order"),
     ],
 )
 def test_a_broken_momentum_is_refused_with_its_place_and_value(columns: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words) as refusal:
         flatten(two_jets(**{**MOMENTA, **columns}))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_negative_pt_is_refused() -> None:
+    jets = two_jets(pt=[1.0, 2.0, -5.0], eta=0.5, phi=0.0, mass=0.0)
+    with pytest.raises(DataError, match=r"jet 1, constituent 0 \(pt = -5\): the transverse momentum is negative"):
+        flatten(jets)
 
 
 def test_an_overflow_of_angles_names_what_was_given() -> None:
@@ -212,6 +218,17 @@ def test_flat_arrays_of_any_order_of_bytes_are_converted() -> None:
         converted = flat_of(FlatJets(flat.offsets.astype(">i4"), *columns))
         assert_flat(converted, [0, 5], flat.px.tolist())
         assert converted.energy.flags.writeable
+
+
+@pytest.mark.parametrize("column", [np.ones((2, 2)), ["1", "2"], 3.0, [1j, 2.0], None])
+def test_flat_columns_of_another_kind_are_refused(column: Any) -> None:
+    with pytest.raises(DataError, match="py of the flat jets must be one row of numbers"):
+        flat_of(FlatJets(np.array([0, 2]), np.ones(2), column, np.ones(2), 2 * np.ones(2)))
+
+
+def test_offsets_are_whole_numbers() -> None:
+    with pytest.raises(DataError, match="offsets of the flat jets must be one row of whole numbers"):
+        flat_of(FlatJets(np.array([0, 1.7]), *np.ones((4, 1))))
 
 
 @pytest.mark.parametrize("jets", [np.ones((3, 4)), [[1, 2]], None, "jets"])

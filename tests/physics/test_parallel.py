@@ -1,5 +1,7 @@
 """Ranges of jets cover all jets once, whatever the number of threads."""
 
+import time
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -31,6 +33,19 @@ def test_what_a_kernel_raises_reaches_the_caller() -> None:
 
     with pytest.raises(ValueError, match="wrong"):
         for_all_jets(fail, 40, num_threads=2, jets_per_task=8)
+
+
+def test_after_an_error_nothing_more_is_begun() -> None:
+    begun = []
+
+    def fail(first: int, last: int) -> None:
+        begun.append(first)
+        time.sleep(0.01)
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        for_all_jets(fail, 400, num_threads=2, jets_per_task=1)
+    assert len(begun) < 100
 
 
 def test_no_threads_are_refused() -> None:

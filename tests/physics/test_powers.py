@@ -25,6 +25,14 @@ def test_powers_are_those_of_numpy(power: float) -> None:
     np.testing.assert_allclose(raised(x.tolist(), power), x**power, rtol=1e-13)
 
 
+@pytest.mark.parametrize("power", [-0.95, -0.5, -0.25, -2.0])
+def test_negative_powers_are_those_of_numpy_but_of_zero(power: float) -> None:
+    x = np.exp(np.random.default_rng(2).uniform(-60, 20, 1001))
+    np.testing.assert_allclose(raised(x.tolist(), power), x**power, rtol=1e-13)
+    assert raised([0.0, 1e-310, 1.0], power) == [0.0, 0.0, 1.0]
+    assert raised([1e-290], -5.0)[0] == pytest.approx(1e304, rel=0.1)
+
+
 def test_the_edges_of_the_range() -> None:
     for power in (0.1, 0.25, 0.5, 1.0, 1.3, 2.0):
         assert raised([0.0, 1.0], power) == [0.0, 1.0]

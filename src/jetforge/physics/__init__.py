@@ -6,6 +6,7 @@ imported from its home when it is first used.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -390,7 +391,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'jetforge.physics' has no attribute '{name}'")
+        near = get_close_matches(name.lower(), _HOME, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise AttributeError(f"module 'jetforge.physics' has no attribute '{name}'{hint}")
     return getattr(import_module(f"jetforge.physics.{_HOME[name]}"), name)
 
 

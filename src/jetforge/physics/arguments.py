@@ -11,6 +11,13 @@ import numpy.typing as npt
 from jetforge.errors import JetforgeError
 
 _Choice = TypeVar("_Choice")
+_LONGEST = 60  # characters of a value that an error shows
+
+
+def _shown(value: Any) -> str:
+    """Return a value as an error shows it, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def number(
@@ -37,7 +44,7 @@ def number(
     else:
         rule = f" above {above:g}" if above > -inf else ""
         rule += f" and at most {most:g}" if most < inf else ""
-    shown = f"{plain:g}" if is_number else repr(value)
+    shown = f"{plain:g}" if is_number else _shown(value)
     raise JetforgeError(f"{name} is {shown}; it must be a {'finite ' if finite else ''}number{rule}")
 
 
@@ -52,7 +59,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if is_whole and value >= least and (most is None or value <= most):
         return int(value)
-    shown = str(value) if isinstance(value, Real) else repr(value)
+    shown = str(value) if isinstance(value, Real) else _shown(value)
     rule = f", {least} or more" if most is None else f" from {least} to {most}"
     raise JetforgeError(f"{name} is {shown}; it must be a whole number{rule}")
 
@@ -72,7 +79,7 @@ def whole_numbers(name: str, values: Any, least: int, most: int | None = None) -
     good = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
     if not good or given.min() < least or (most is not None and given.max() > most):
         rule = f"{least} or more" if most is None else f"from {least} to {most}"
-        raise JetforgeError(f"{name} is {values!r}; it must be whole numbers {rule}, such as (1, 2, 3)")
+        raise JetforgeError(f"{name} is {_shown(values)}; it must be whole numbers {rule}, such as (1, 2, 3)")
     return given.astype(np.int64)
 
 
@@ -85,7 +92,7 @@ def flag(name: str, value: Any) -> bool:
         If it is neither.
     """
     if not isinstance(value, bool | np.bool_):
-        raise JetforgeError(f"{name} is {value!r}; it must be True or False")
+        raise JetforgeError(f"{name} is {_shown(value)}; it must be True or False")
     return bool(value)
 
 
@@ -110,7 +117,7 @@ def known(name: str, value: Any, names: Iterable[str]) -> str:
         If it is none of them.
     """
     if not isinstance(value, str) or value not in names:
-        raise JetforgeError(f"{name} {value!r} is not known; choose one of {', '.join(names)}")
+        raise JetforgeError(f"{name} {_shown(value)} is not known; choose one of {', '.join(names)}")
     return value
 
 
@@ -127,5 +134,5 @@ def floating(dtype: npt.DTypeLike) -> np.dtype[Any]:
     except TypeError:
         kind = np.dtype(np.void)
     if kind not in (np.float32, np.float64):
-        raise JetforgeError(f"dtype is {dtype!r}; choose float32 or float64")
+        raise JetforgeError(f"dtype is {_shown(dtype)}; choose float32 or float64")
     return kind

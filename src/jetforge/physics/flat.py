@@ -91,6 +91,10 @@ def flatten(constituents: ak.Array) -> FlatJets:
         raise wrong_shape
     names = _chosen(records.fields)
     given = {quantity: _column(records, name, offsets) for quantity, name in names.items()}
+    if "pt" in given and np.any(given["pt"] < 0):
+        first = int(np.flatnonzero(given["pt"] < 0)[0])
+        where = f"{_place(first, offsets)} ({names['pt']} = {given['pt'][first]:g})"
+        raise DataError(f"{where}: the transverse momentum is negative; drop or repair this constituent")
     flat = FlatJets(offsets, *_cartesian(given))
     broken = _first_broken(flat.px, flat.py, flat.pz, flat.energy)
     if broken >= 0:
@@ -114,10 +118,20 @@ def flat_of(jets: Any) -> FlatJets:
         If it is none of these, or breaks a rule of `flatten`.
     """
     if isinstance(jets, FlatJets):
-        columns = (np.require(column, np.float64, ["C", "W"]) for column in jets[1:])
-        return checked(FlatJets(np.require(jets.offsets, np.int64, ["C", "W"]), *columns))
+        return checked(
+            FlatJets(_flat_column(jets.offsets, "offsets", "iu"), *map(_flat_column, jets[1:], jets._fields[1:]))
+        )
     flat = getattr(jets, "flat", None)
     return flat if isinstance(flat, FlatJets) else flatten(jets)
+
+
+def _flat_column(given: Any, name: str, kinds: str = "iuf") -> npt.NDArray[Any]:
+    """Return an array of numbers as kernels take it."""
+    array = np.asanyarray(given)
+    if array.ndim != 1 or array.dtype.kind not in kinds:
+        what = "whole numbers" if kinds == "iu" else "numbers"
+        raise DataError(f"{name} of the flat jets must be one row of {what}, not {array.dtype} of shape {array.shape}")
+    return np.require(array, np.int64 if kinds == "iu" else np.float64, ["C", "W"])
 
 
 def checked(flat: FlatJets) -> FlatJets:
@@ -146,7 +160,7 @@ def _present(layout: Any, offsets: npt.NDArray[np.int64] | None, field: str) -> 
             missing = np.flatnonzero(layout.mask_as_bool(valid_when=False))
             if len(missing):
                 what = f"{_place(missing[0], offsets)}{field and ': '}{field}"
-                raise DataError(f"{what} is missing (None); drop it with ak.drop_none, or fill it")
+                raise DataError(f"{what} is missing (None); drop it with ak.drop_none")
         layout = layout.project()
     return layout
 
@@ -226,5 +240,5 @@ def _broken_rule(flat: FlatJets, i: int, values: str) -> DataError:
     p = float(np.sqrt(px**2 + py**2 + pz**2))
     return DataError(
         f"{where}: the energy {energy:g} GeV is below |p| = {p:g} GeV by more than rounding; "
-        "is the column order (px, py, pz, energy)?"
+        "are the columns in the right order, and all in GeV?"
     )

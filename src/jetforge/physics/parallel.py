@@ -51,5 +51,9 @@ def for_all_jets(
     elif len(starts) > 1:
         with ThreadPoolExecutor(threads) as pool:
             tasks = [pool.submit(kernel, j, min(j + jets_per_task, n_jets), *arguments) for j in starts]
-        for task in tasks:
-            task.result()
+            try:
+                for task in tasks:
+                    task.result()
+            except BaseException:  # also Ctrl-C: what has not begun is not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise

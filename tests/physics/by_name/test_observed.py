@@ -6,13 +6,14 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
-from helpers.jets import awkward_jets, boosted, permuted, rotated, split_collinearly, spread_jet, with_soft
+from helpers.jets import awkward_jets, boosted, from_angles, permuted, rotated, split_collinearly, spread_jet, with_soft
 from hypothesis import given
 from hypothesis import strategies as st
 
 import jetforge
 from jetforge import physics
 from jetforge.errors import DataError, JetforgeError
+from jetforge.physics.by_name.observed import parse
 
 R0 = 0.8
 
@@ -36,7 +37,7 @@ EXPECTED: dict[str, Callable[[ak.Array], Any]] = {
     "thrust_angularity": lambda jets: physics.thrust_angularity(jets, R0=R0),
     "tau2": lambda jets: physics.nsubjettiness(jets, 2, R0=R0, axes="onepass_kt"),
     "tau8_kt": lambda jets: physics.nsubjettiness(jets, 8, R0=R0, axes="kt"),
-    "tau3_wtaca_beta2": lambda jets: physics.nsubjettiness(jets, 3, R0=R0, beta=2.0, axes="wta_ca"),
+    "tau3_wta_ca_beta2": lambda jets: physics.nsubjettiness(jets, 3, R0=R0, beta=2.0, axes="wta_ca"),
     "tau21_wta": lambda jets: physics.nsubjettiness_ratio(jets, 2, 1, R0=R0, axes="wta_kt"),
     "tau32_ca_beta0.5": lambda jets: physics.nsubjettiness_ratio(jets, 3, 2, R0=R0, axes="ca", beta=0.5),
     "c1": lambda jets: physics.c_series(jets, 1),
@@ -105,6 +106,13 @@ def test_groomers_of_ones_own(generated_jets: ak.Array) -> None:
     np.testing.assert_allclose(table.mass_softdrop, physics.soft_drop(jets, 0.2, 1.0, 0.8).mass, rtol=1e-9, atol=1e-6)
     with pytest.raises(JetforgeError, match="groomer 'odd' must give one record a jet with a field indices"):
         jetforge.observables(jets, ["mass_odd"], groomers={"odd": lambda block: block})
+    outside = ak.zip({"indices": ak.Array([[1000]] * 50)}, depth_limit=1)
+    with pytest.raises(JetforgeError, match="groomer 'odd': its indices do not choose constituents"):
+        jetforge.observables(jets, ["mass_odd"], groomers={"odd": lambda block: outside})
+    with pytest.raises(JetforgeError, match="groomers must be a mapping of endings to functions"):
+        jetforge.observables(jets, ["mass"], groomers=5)  # type: ignore[arg-type]
+    with pytest.raises(JetforgeError, match="groomers must be a mapping of endings to functions"):
+        jetforge.observables(jets, ["mass_x"], groomers={"x": 3})  # type: ignore[dict-item]
 
 
 def test_blocks_and_threads_do_not_matter(generated_jets: ak.Array, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +143,7 @@ def test_jets_of_few_constituents_have_finite_observables() -> None:
     for name in names:
         assert np.isfinite(table[name]).all(), name
     assert jetforge.observables(jets[:0], names).shape == (0,)
+    assert jetforge.observables(ak.Array([]), ["mass", "mass_softdrop", "z_g"]).shape == (0,)
     assert jetforge.observables(jets, []).shape == (6,)
 
 
@@ -153,16 +162,37 @@ def test_symmetries_of_the_collider(seed: int, n: int, angle: float, eta: float)
         assert table[name][1] == pytest.approx(table[name][0], rel=1e-5, abs=1e-7), name
 
 
-@given(seeds, st.integers(4, 20), st.floats(0.2, 0.8))
+def names_of(safe: str) -> list[str]:
+    """Return the names of quantities of a kind, without what a rounding of directions moves."""
+    names = [name for name in all_names() if parse(name)[1].safe == safe]
+    needing_fields = ("jet_charge", "charged_multiplicity", "charged_fraction", "photon_fraction")
+    return [name for name in names if name not in (*needing_fields, "tau1", "phi", "rapidity", "eta")]
+
+
+@given(seeds, st.integers(1, 20), st.floats(0.2, 0.8))
 def test_safe_observables_do_not_see_collinear_splittings_and_soft_emissions(seed: int, n: int, z: float) -> None:
     jet = spread_jet(seed, n, m=0.0)
-    table = jetforge.observables(
-        awkward_jets(jet, split_collinearly(jet, 0, z), with_soft(jet, 1e-9, 0.3, -0.2)), [*SAFE, "ptd", "multiplicity"]
-    )
-    for name in SAFE:
-        assert table[name][1:] == pytest.approx(table[name][0], rel=1e-4, abs=1e-7), name
+    names = [*names_of("yes"), *(names_of("ratio") if n > 4 else []), "ptd", "multiplicity"]
+    changed = (split_collinearly(jet, 0, z), with_soft(jet, 1e-12, 0.3, -0.2))
+    table = jetforge.observables(awkward_jets(jet, *changed), names)
+    for name in names[:-2]:
+        assert table[name][1:] == pytest.approx(table[name][0], rel=1e-4, abs=1e-4 * (table.pt[0] + 1) ** 2), name
     assert table.ptd[1] < table.ptd[0]
     assert table.multiplicity.tolist() == [n, n + 1, n + 1]
+
+
+def test_ratios_and_unsafe_observables_see_a_soft_particle() -> None:
+    one, two = from_angles([100.0], [0.0], [0.0]), from_angles([100.0, 100.0], [0.0, 0.0], [-0.2, 0.2])
+    changed = [np.concatenate([jet, from_angles([1e-9], [0.4], [0.1])], axis=1) for jet in (one, two)]
+    table = jetforge.observables(
+        awkward_jets(one, changed[0], two, changed[1]), ["kt_delta_r", "c2", "d2", "pull_angle", "tau2_ca"]
+    )
+    assert table.kt_delta_r[0] == 0
+    assert table.kt_delta_r[1] > 0.4
+    assert table.d2[2] == 0
+    assert table.c2[2] < 1e-9
+    assert table.tau2_ca[3] > 0.1
+    assert abs(table.pull_angle[3] - table.pull_angle[2]) > 1e-3
 
 
 @given(seeds, st.integers(4, 20), st.floats(0.1, 100))
@@ -179,7 +209,11 @@ def test_scaling_of_all_momenta(seed: int, n: int, factor: float) -> None:
     ("names", "message"),
     [
         (["D2"], "observable 'D2' is not known; did you mean d2?"),
-        (["tau21_wat"], "observable 'tau21_wat' is not known; did you mean tau21?"),
+        (["tau21_wat"], "observable 'tau21_wat' is not known; did you mean tau21_wta?"),
+        (["mass_soft_drop"], "did you mean mass_softdrop?"),
+        (["msoftdrop"], "did you mean m_softdrop?"),
+        (["tau21_WTA"], "did you mean tau21_wta?"),
+        (["N2_beta2"], "did you mean n2_beta2?"),
         (["tau9"], "observable 'tau9' is not known"),
         (["tauN"], "observable 'tauN' is not known"),
         (["mass_sofdrop"], "observable 'mass_sofdrop' is not known"),
@@ -187,6 +221,8 @@ def test_scaling_of_all_momenta(seed: int, n: int, factor: float) -> None:
         (["mass_beta2"], "observable 'mass_beta2': mass has no beta"),
         (["z_g_trimmed"], "this groomer finds no splitting"),
         (["mass", "pt", "mass"], "observable 'mass' is given twice"),
+        (5, "names is 5; it must be a list of names"),
+        ({"mass", "pt"}, "it must be a list of names"),
         ("mass", r"names is 'mass'; it must be a list of names, such as \['mass'\]"),
         ([3], "observables are given by name, not 3"),
     ],

@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from jetforge.physics.correlators.ecf import (
     d2,
     energy_correlator,
     energy_correlators,
+    l_series,
     m_series,
     n_series,
     u_series,
@@ -320,10 +322,10 @@ def test_collinear_splittings_and_soft_particles_change_nothing(seed: int, n: in
 
 @given(seeds, sizes)
 def test_more_of_the_smaller_angles_are_a_smaller_number_inside_a_narrow_jet(seed: int, n: int) -> None:
-    jet = spread_jet(seed, n)
-    assert np.all(np.diff(energy_correlators(awkward_jets(jet), [(4, 1.0, v) for v in range(1, 7)])[0]) <= 0) or (
-        angles_between(jet, "pt_R")[1].max() > 1
-    )
+    rng = np.random.default_rng(seed)
+    jet = from_angles(rng.uniform(1, 50, n), *rng.uniform(-0.3, 0.3, (2, n)))
+    assert angles_between(jet, "pt_R")[1].max() < 1
+    assert np.all(np.diff(energy_correlators(awkward_jets(jet), [(4, 1.0, v) for v in range(1, 7)])[0]) <= 0)
 
 
 def test_prongs_are_told_apart() -> None:
@@ -469,11 +471,42 @@ def test_silly_series_and_terms_are_refused() -> None:
         for i in (0, 5, 2.5):
             with pytest.raises(JetforgeError, match=r"i is .*; it must be"):
                 series(jets, i)  # type: ignore[arg-type]
-    with pytest.raises(JetforgeError, match=r"beta is -2; it must be"):
+    with pytest.raises(JetforgeError, match=r"alpha is -2; it must be"):
         d2(jets, alpha=-2.0)
+    for wrong in (12.0, 0.0, True, "two", None):
+        for series in (c_series, n_series, m_series, u_series, l_series):
+            with pytest.raises(JetforgeError, match=r"beta is .*; it must be a finite number above 0 and at most 10"):
+                series(jets, 2, wrong)  # type: ignore[arg-type]
+    for terms in (None, 5, "ab"):
+        with pytest.raises(JetforgeError, match=r"terms is .*; it must be a list"):
+            energy_correlators(jets, terms)  # type: ignore[arg-type]
+    with pytest.raises(JetforgeError, match="normalised is 'no'; it must be True or False"):
+        energy_correlator(jets, 2, normalised="no")  # type: ignore[arg-type]
     for term in (3, (3,), "ab", (3, 1.0, 1, 1)):
         with pytest.raises(JetforgeError, match=r"a correlator is given as \(n, beta\) or \(n, beta, angles\)"):
             energy_correlators(jets, [term])  # type: ignore[list-item]
+
+
+def test_extreme_exponents_give_finite_ratios() -> None:
+    jets = awkward_jets(spread_jet(1, 9))
+    e2, e3 = energy_correlators(jets, [(2, 0.01), (3, 1.0)])[0]
+    assert d2(jets, 0.01, alpha=1.0)[0] == pytest.approx(np.exp(np.log(e3) - 300 * np.log(e2)), rel=1e-9)
+    assert 1e300 < d2(jets, 0.001, alpha=10.0)[0] < np.inf
+    assert n_series(jets, 1, 10.0)[0] == energy_correlator(jets, 2, 20.0)[0] > 0
+    assert np.isfinite(l_series(jets, 2, 10.0)).all()
+
+
+def test_l_series_by_hand() -> None:
+    jet = spread_jet(4, 12)
+    weight, theta = angles_between(jet, "pt_R")
+    z = weight / weight.sum()
+    triples = list(combinations(range(12), 3))
+    weights = np.array([z[list(triple)].prod() for triple in triples])
+    angles = np.array([[theta[a, b], theta[a, c], theta[b, c]] for a, b, c in triples])
+    pairs = sum(z[a] * z[b] * theta[a, b] ** 2 for a, b in combinations(range(12), 2))
+    whole, least = weights @ angles.prod(axis=1), weights @ angles.min(axis=1)
+    assert l_series(awkward_jets(jet), 2)[0] == pytest.approx(whole / pairs**1.5, rel=1e-12)
+    assert l_series(awkward_jets(jet), 3)[0] == pytest.approx(least / np.cbrt(whole), rel=1e-12)
 
 
 def test_broken_jets_are_refused() -> None:

@@ -462,10 +462,10 @@ def test_labels_and_directions_of_edges_do_not_matter() -> None:
     [
         ({"measure": "hadrefm"}, "measure 'hadrefm' is not known; choose one of hadr, hadrdot, ee"),
         ({"measure": None}, "measure None is not known"),
-        ({"beta": 0.0}, "beta is 0.0; it must be"),
+        ({"beta": 0.0}, "beta is 0; it must be"),
         ({"beta": float("nan")}, "beta is nan"),
         ({"beta": float("inf")}, "beta is inf"),
-        ({"kappa": -1.0}, "kappa is -1.0; it must be"),
+        ({"kappa": -1.0}, "kappa is -1; it must be"),
         ({"kappa": float("nan")}, "kappa is nan"),
         ({"degree": 12}, "degree is 12; it must be"),
         ({"graphs": "triangle"}, "graphs is 'triangle'; it must be a sequence of graphs"),
@@ -497,3 +497,17 @@ def test_bad_jets_are_refused() -> None:
         energy_flow_polynomials(ak.Array([None, *good.to_list()]))
     with pytest.raises(DataError):
         energy_flow_polynomial(good.px, EDGE)
+
+
+def test_polynomials_in_single_precision() -> None:
+    jets = awkward_jets(spread_jet(1, 20), spread_jet(2, 1), np.empty((4, 0)))
+    double = energy_flow_polynomials(jets, degree=4)
+    single = energy_flow_polynomials(jets, degree=4, dtype=np.float32)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-6)
+    far = np.array([[1e-3, 1.0], [0.0, 0.0], [1e30, -1e30], [1e30, 1e30]])
+    assert np.isfinite(energy_flow_polynomials(awkward_jets(far), degree=4, dtype="float32")).all()
+    with pytest.raises(JetforgeError, match=r"dtype is .*; choose float32 or float64"):
+        energy_flow_polynomials(jets, degree=2, dtype=int)
+    with pytest.raises(JetforgeError, match="connected is 'no'; it must be True or False"):
+        energy_flow_polynomials(jets, degree=2, connected="no")  # type: ignore[arg-type]

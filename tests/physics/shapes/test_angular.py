@@ -99,19 +99,19 @@ def test_generated_jets_have_the_momenta_of_energyflow(generated_jets: ak.Array)
 def test_two_constituents_by_hand() -> None:
     """90 and 10 GeV at a distance of 0.5: the winner-take-all axis is on the harder."""
     jets = awkward_jets(from_angles([90.0, 10.0], [0.0, 0.3], [0.0, 0.4]))
-    assert width(jets, wta=True)[0] == pytest.approx(0.1 * 0.5)
+    assert width(jets, R0=1.0, wta=True)[0] == pytest.approx(0.1 * 0.5)
     assert width(jets, R0=0.8, wta=True)[0] == pytest.approx(0.1 * 0.5 / 0.8)
-    assert lha(jets, wta=True)[0] == pytest.approx(0.1 * math.sqrt(0.5))
+    assert lha(jets, R0=1.0, wta=True)[0] == pytest.approx(0.1 * math.sqrt(0.5))
     assert thrust_angularity(jets, R0=0.5, wta=True)[0] == pytest.approx(0.1)
     assert ptd(jets)[0] == pytest.approx(math.sqrt(0.82))
     assert angularity(jets, 2.0, 0.0)[0] == pytest.approx(0.82)
     assert angularity(jets, 0.0, 0.0)[0] == 2.0
-    assert width(jets)[0] == pytest.approx(2 * 0.9 * 0.1 * 0.5, rel=0.02)
+    assert width(jets, R0=1.0)[0] == pytest.approx(2 * 0.9 * 0.1 * 0.5, rel=0.02)
 
 
 def test_the_azimuth_wraps_around() -> None:
     jets = awkward_jets(from_angles([90.0, 10.0], [0.0, 0.0], [math.pi - 0.1, -math.pi + 0.2]))
-    assert width(jets, wta=True)[0] == pytest.approx(0.1 * 0.3)
+    assert width(jets, R0=1.0, wta=True)[0] == pytest.approx(0.1 * 0.3)
 
 
 seeds, sizes = st.integers(0, 10**6), st.integers(1, 40)
@@ -166,8 +166,8 @@ def test_a_soft_particle_moves_the_sum_but_not_the_winner() -> None:
     more = np.concatenate([hard, from_angles([5.0], [-0.9], [0.0])], axis=1)
     kicked, still = awkward_jets(more), awkward_jets(hard)
     z = 105 / 110
-    assert width(kicked, wta=True)[0] == pytest.approx(z * width(still, wta=True)[0] + 5 / 110 * 0.9)
-    assert width(kicked)[0] != pytest.approx(z * width(still)[0] + 5 / 110 * 0.9, rel=1e-3)
+    assert width(kicked, R0=1.0, wta=True)[0] == pytest.approx(z * width(still, R0=1.0, wta=True)[0] + 5 / 110 * 0.9)
+    assert width(kicked, R0=1.0)[0] != pytest.approx(z * width(still, R0=1.0)[0] + 5 / 110 * 0.9, rel=1e-3)
 
 
 def test_jets_of_none_and_one_constituent() -> None:

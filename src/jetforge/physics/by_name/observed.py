@@ -19,13 +19,21 @@ from jetforge.physics.awkward_arrays import momentum_records
 from jetforge.physics.by_name.table import TABLE, Groomer, Observable, ObservedJets, Request, Settings, groomed_jets
 from jetforge.physics.flat import FlatJets, flat_of
 
-AXES = {"onepass": "onepass_kt", "kt": "kt", "wta": "wta_kt", "ca": "ca", "wtaca": "wta_ca"}
+AXES = {
+    "onepass_kt": "onepass_kt",
+    "wta_kt": "wta_kt",
+    "wta_ca": "wta_ca",
+    "onepass": "onepass_kt",
+    "kt": "kt",
+    "wta": "wta_kt",
+    "ca": "ca",
+}
 """Axes of N-subjettiness by their ending of a name; without one, one-pass minimisation from kt axes."""
 
 GROOMERS = ("softdrop", "mmdt", "trimmed", "pruned", "filtered")
 """Endings of a name that groom the jets first."""
 
-ALIASES = {"m": "mass", "zg": "z_g", "rg": "R_g", "split12": "sqrt_d12", "split23": "sqrt_d23"}
+ALIASES = {"m": "mass", "zg": "z_g", "rg": "R_g", "split12": "sqrt_d12", "split23": "sqrt_d23", "split34": "sqrt_d34"}
 """Other names of some quantities."""
 
 _BLOCK = 65_536  # groomed constituents are held for so many jets at once
@@ -40,7 +48,11 @@ _NUMBERED = {  # quantities with numbers in their names, and which numbers
     "l": r"l([23])",
 }
 _ENTRIES = {"tau": "tauN", "tau_ratio": "tauNM", "c": "cN", "n": "nN", "m": "mN", "u": "uN", "d": "d2", "l": "l{}"}
-_EXAMPLES = ("tau1", "tau2", "tau3", "tau21", "tau32", "c2", "n2", "n3", "m2", "u1")
+_EXAMPLES = (
+    *("tau1", "tau2", "tau3", "tau21", "tau32", "tau21_wta", "tau32_wta"),
+    *("c2", "n2", "n3", "m2", "u1", "c2_beta2", "d2_beta2", "n2_beta2"),
+)
+_GROOMED = ("mass_softdrop", "m_softdrop", "pt_softdrop", "multiplicity_softdrop", "tau21_softdrop", "n2_softdrop")
 _OBSERVABLES = {observable.name: observable for observable in TABLE}
 
 
@@ -60,9 +72,15 @@ def _quantity(name: str, asked: str) -> tuple[str, tuple[int, ...], Observable]:
     if plain in _OBSERVABLES and plain not in _ENTRIES.values():
         return plain, (), _OBSERVABLES[plain]
     known = [*(key for key in _OBSERVABLES if not key.endswith(("N", "NM"))), *ALIASES, *_EXAMPLES]
-    near = get_close_matches(plain.lower(), known, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    spelt = {_letters(name): name for name in (*known, *_GROOMED)}
+    near = get_close_matches(_letters(asked), spelt, n=1)
+    hint = f"did you mean {spelt[near[0]]}? " if near else ""
     raise JetforgeError(f"observable '{asked}' is not known; {hint}jetforge.physics.list_observables() gives all")
+
+
+def _letters(name: str) -> str:
+    """Return a name as it is compared with those that may have been meant."""
+    return name.lower().replace("_", "")
 
 
 def parse(name: str, groomers: Sequence[str] = GROOMERS) -> tuple[Request, Observable]:
@@ -109,13 +127,14 @@ def observables(
         need a field ``charge``, which the last has not.
     names
         Quantities of `list_observables`, with numbers for N and M, and with endings in this order: axes of
-        N-subjettiness (``_onepass``, the default, ``_kt``, ``_wta``, ``_ca``, ``_wtaca``), an exponent (``_beta2``;
-        1 by default), and a groomer (``_softdrop``, ``_mmdt``, ``_trimmed``, ``_pruned``, ``_filtered`` or one of
-        `groomers`). Examples: ``mass_softdrop``, ``tau21_wta``, ``d2_beta2``, ``n2_softdrop``, ``z_g``.
+        N-subjettiness (``_onepass_kt``, the default, ``_kt``, ``_wta_kt`` or ``_wta``, ``_ca``, ``_wta_ca``), an exponent
+        (``_beta2``; 1 by default), and a groomer (``_softdrop``, ``_mmdt``, ``_trimmed``, ``_pruned``, ``_filtered`` or
+        one of `groomers`). Examples: ``mass_softdrop``, ``tau21_wta``, ``d2_beta2``, ``n2_softdrop``, ``z_g``.
     R0
         Radius of the jets, in whose units angularities, N-subjettiness and soft drop count distances.
     z_cut, beta
-        Of soft drop and mMDT.
+        Of soft drop; z_cut also of mMDT, which leaves nothing of a jet in which no splitting passes, where soft drop
+        leaves its hardest constituent.
     groomers
         Further groomers by their ending: functions of the constituents, such as
         ``{"tight": lambda jets: jetforge.physics.soft_drop(jets, z_cut=0.2)}``.
@@ -140,15 +159,20 @@ def observables(
     What several observables need is made once: all tau_N with the same axes come from one clustering of the jet, all
     energy correlators from one pass over its pairs and triples.
     """
-    if isinstance(names, str):
-        raise JetforgeError(f"names is '{names}'; it must be a list of names, such as ['{names}']")
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        example = names if isinstance(names, str) else "mass"
+        raise JetforgeError(f"names is {names!r}; it must be a list of names, such as ['{example}']")
+    custom = {} if groomers is None else groomers
+    if not isinstance(custom, Mapping) or not all(isinstance(g, str) and callable(f) for g, f in custom.items()):
+        raise JetforgeError("groomers must be a mapping of endings to functions, such as {'tight': my_groomer}")
     R0 = number("R0", R0, above=0)
-    known = (*(groomers or {}), *GROOMERS)
+    known = (*custom, *GROOMERS)
     parsed = [parse(name, known) for name in names]
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise JetforgeError(f"observable '{twice[0]}' is given twice")
-    settings = Settings(R0, z_cut, beta, groomers or {}, num_threads)
+    z_cut, beta = number("z_cut", z_cut, least=0, most=1), number("beta", beta)
+    settings = Settings(R0, z_cut, beta, custom, num_threads)
     flat = flat_of(constituents)
     columns: dict[str, npt.NDArray[Any]] = {}
     for groomer in dict.fromkeys(request.groomer for request, _ in parsed):
@@ -187,7 +211,10 @@ def _after(
         groomed = groomed_jets(groomer, block, settings)
         if not isinstance(groomed, ak.Array) or "indices" not in groomed.fields or len(groomed) != len(block):
             raise JetforgeError(f"groomer '{groomer}' must give one record a jet with a field indices")
-        kept = block[groomed.indices]
+        try:
+            kept = block[groomed.indices]
+        except (IndexError, TypeError, ValueError) as error:
+            raise JetforgeError(f"groomer '{groomer}': its indices do not choose constituents of the jets") from error
         requests = [request for _, request, _ in chosen]
         blocks.append(_computed(ObservedJets(kept, flat_of(kept), groomed, settings, requests), chosen))
     return {name: np.concatenate([block[name] for block in blocks]) for name, _, _ in chosen}
@@ -195,9 +222,9 @@ def _after(
 
 def _as_awkward(constituents: Any, flat: FlatJets) -> ak.Array:
     """Return constituents as an awkward array, with all the fields that they have."""
-    if isinstance(constituents, ak.Array):
+    if isinstance(constituents, ak.Array) and constituents.fields:
         return constituents
-    if isinstance(constituents, FlatJets):
+    if isinstance(constituents, FlatJets | ak.Array):  # an array of unknown type has no jets
         offsets = ak.index.Index64(flat.offsets)
         return ak.Array(ak.contents.ListOffsetArray(offsets, momentum_records(*flat[1:]).layout))
     array: ak.Array = constituents.constituents

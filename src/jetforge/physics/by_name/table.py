@@ -53,8 +53,9 @@ class Observable(NamedTuple):
         What it is, in one line.
     source : str
         Paper or definition.
-    is_safe : bool
-        Whether it is infrared and collinear safe.
+    safe : str
+        Whether it is infrared and collinear safe: ``"yes"``, ``"no"``, or ``"ratio"``, a ratio of safe quantities,
+        which is safe where a cut keeps its denominator from 0 (else Sudakov safe; arXiv:1307.1699).
     endings : tuple of str
         Which of ``axes`` and ``beta`` it takes; a groomer every one takes.
     compute : callable
@@ -64,7 +65,7 @@ class Observable(NamedTuple):
     name: str
     formula: str
     source: str
-    is_safe: bool
+    safe: str
     endings: tuple[str, ...]
     compute: Callable[["ObservedJets", Request], _Values]
 
@@ -133,13 +134,17 @@ class ObservedJets:
 
     def record(self, field: str) -> _Values:
         """Return a field of the groomed jets, those of soft drop where no groomer is named."""
-        groomed = self.groomed
-        if groomed is None:
-            groomed = groomed_jets("softdrop", self.flat, self.settings)
-        if field not in groomed.fields:
+        if self.groomed is None:
+            return np.asarray(getattr(self._soft_dropped, field.lower()))
+        if field not in self.groomed.fields:
             raise JetforgeError(f"observable '{field}': this groomer finds no splitting; use softdrop, mmdt or pruned")
-        values: _Values = ak.to_numpy(groomed[field])
+        values: _Values = ak.to_numpy(self.groomed[field])
         return values
+
+    @cached_property
+    def _soft_dropped(self) -> grooming.GroomedArrays:
+        s = self.settings
+        return grooming.soft_drop_arrays(self.flat, s.z_cut, s.beta, s.R0, num_threads=s.num_threads)
 
 
 def groomed_jets(name: str, constituents: Any, settings: Settings) -> ak.Array:
@@ -230,7 +235,7 @@ def _row(
     source: str,
     compute: Callable[[ObservedJets, Request], _Values],
     *,
-    safe: bool = True,
+    safe: str = "yes",
     endings: tuple[str, ...] = _NONE,
 ) -> Observable:
     return Observable(name, formula, source, safe, endings, compute)
@@ -243,40 +248,44 @@ TABLE = (
     _row("rapidity", "rapidity of the jet", "sum of constituents", _kinematic("rapidity")),
     _row("eta", "pseudorapidity of the jet", "sum of constituents", _kinematic("eta")),
     _row("phi", "azimuth of the jet, in (-pi, pi]", "sum of constituents", _kinematic("phi")),
-    _row("multiplicity", "number of constituents", "arXiv:1106.3076", _plain(contents.multiplicity), safe=False),
-    _row("ptd", "sqrt(sum pT_i^2) / sum pT_i", "CMS-PAS-JME-13-002", _plain(angular.ptd), safe=False),
-    _row("n90", "least number with 90 % of the pT", "Phys. Rev. D 44 (1991) 2025", _least_number(0.90), safe=False),
-    _row("n95", "least number with 95 % of the pT", "Phys. Rev. D 44 (1991) 2025", _least_number(0.95), safe=False),
-    _row("leading_fraction", "largest pT_i / sum pT_i", "–", _leading_fraction, safe=False),
+    _row("multiplicity", "number of constituents", "arXiv:1106.3076", _plain(contents.multiplicity), safe="no"),
+    _row("ptd", "sqrt(sum pT_i^2) / sum pT_i", "CMS-PAS-JME-13-002", _plain(angular.ptd), safe="no"),
+    _row("n90", "least number with 90 % of the pT", "Phys. Rev. D 44 (1991) 2025", _least_number(0.90), safe="no"),
+    _row("n95", "least number with 95 % of the pT", "Phys. Rev. D 44 (1991) 2025", _least_number(0.95), safe="no"),
+    _row("leading_fraction", "largest pT_i / sum pT_i", "–", _leading_fraction, safe="no"),
     _row(
         "jet_charge",
         "sum q_i (pT_i/pT)^0.5; needs charges",
         "arXiv:1209.2421",
         _fields(contents.jet_charge),
-        safe=False,
+        safe="no",
     ),
     _row(
         "charged_multiplicity",
         "number of charged constituents",
         "arXiv:1106.3076",
         _fields(contents.charged_multiplicity),
-        safe=False,
+        safe="no",
     ),
-    _row("charged_fraction", "sum of the charged pT_i / sum pT_i", "–", _fields(contents.charged_fraction), safe=False),
+    _row("charged_fraction", "sum of the charged pT_i / sum pT_i", "–", _fields(contents.charged_fraction), safe="no"),
     _row(
         "photon_fraction",
         "sum of the photons' pT_i / sum pT_i; needs pid",
         "–",
         _fields(contents.photon_fraction),
-        safe=False,
+        safe="no",
     ),
     _row("lha", _LAMBDA.format(1, 0.5), "arXiv:1605.04692", _angularity(0.5)),
     _row("width", _LAMBDA.format(1, 1), "arXiv:1106.3076", _angularity(1.0)),
     _row("thrust_angularity", _LAMBDA.format(1, 2), "arXiv:1408.3122", _angularity(2.0)),
     _row(
-        "tauN", "sum pT_i min_k Delta_ik^beta / (sum pT_i R0^beta), k = 1 ... N", "arXiv:1108.2701", _tau, endings=_TAU
+        "tauN",
+        "sum pT_i min_k Delta_ik^beta / (sum pT_i R0^beta), k = 1 ... N; safe with kt axes",
+        "arXiv:1108.2701",
+        _tau,
+        endings=_TAU,
     ),
-    _row("tauNM", "tauN / tauM", "arXiv:1011.2268", _ratio_of_tau, safe=False, endings=_TAU),
+    _row("tauNM", "tauN / tauM", "arXiv:1011.2268", _ratio_of_tau, safe="ratio", endings=_TAU),
     _row("ecf2", "sum_(i<j) pT_i pT_j Delta_ij^beta, GeV^2", "arXiv:1305.0007", _ecf(2), endings=_BETA),
     _row(
         "ecf3",
@@ -285,58 +294,103 @@ TABLE = (
         _ecf(3),
         endings=_BETA,
     ),
-    _row("cN", "e_(N+1) e_(N-1) / e_N^2", "arXiv:1305.0007", ObservedJets.ratio, endings=_BETA),
-    _row("d2", "e_3 / e_2^3", "arXiv:1409.6298", ObservedJets.ratio, endings=_BETA),
-    _row("nN", "2e_(N+1) / (1e_N)^2", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA),
-    _row("mN", "1e_(N+1) / 1e_N", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA),
-    _row("uN", "1e_(N+1)", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA),
-    _row("l2", "3e_3 / (1e_2 with 2 beta)^(3/2)", "ATL-PHYS-PUB-2022-039", ObservedJets.ratio, endings=_BETA),
-    _row("l3", "1e_3 / (3e_3)^(1/3)", "ATL-PHYS-PUB-2022-039", ObservedJets.ratio, endings=_BETA),
+    _row("cN", "e_(N+1) e_(N-1) / e_N^2", "arXiv:1305.0007", ObservedJets.ratio, endings=_BETA, safe="ratio"),
+    _row("d2", "e_3 / e_2^3", "arXiv:1409.6298", ObservedJets.ratio, endings=_BETA, safe="ratio"),
+    _row("nN", "₂e_(N+1) / (₁e_N)^2", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA, safe="ratio"),
+    _row("mN", "₁e_(N+1) / ₁e_N", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA, safe="ratio"),
+    _row("uN", "₁e_(N+1)", "arXiv:1609.07483", ObservedJets.ratio, endings=_BETA),
+    _row(
+        "l2",
+        "₃e_3 / (₁e_2 with 2 beta)^(3/2)",
+        "ATL-PHYS-PUB-2022-039",
+        ObservedJets.ratio,
+        endings=_BETA,
+        safe="ratio",
+    ),
+    _row("l3", "₁e_3 / (₃e_3)^(1/3)", "ATL-PHYS-PUB-2022-039", ObservedJets.ratio, endings=_BETA, safe="ratio"),
     _row("sqrt_d12", "min(pT_1, pT_2) Delta_12 of the last kt merge, GeV", "hep-ph/0201098", _split(0)),
     _row("sqrt_d23", "the same of the last but one, GeV", "hep-ph/0201098", _split(1)),
     _row("sqrt_d34", "the same of the last but two, GeV", "hep-ph/0201098", _split(2)),
-    _row("z12", "d_12 / (d_12 + m^2)", "arXiv:0806.0023", lambda jets, _: jets.splittings.z_cut[:, 0]),
-    _row("kt_delta_r", "Delta of two kt subjets", "arXiv:1808.07858", lambda jets, _: jets.splittings.delta_r),
+    _row("z12", "d_12 / (d_12 + m^2)", "arXiv:0806.0023", lambda jets, _: jets.splittings.z_cut[:, 0], safe="ratio"),
+    _row(
+        "kt_delta_r",
+        "Delta of two kt subjets",
+        "arXiv:1808.07858",
+        lambda jets, _: jets.splittings.delta_r,
+        safe="ratio",
+    ),
     _row(
         "kt_mass_drop",
         "larger mass of two kt subjets / mass",
         "arXiv:0802.2470",
         lambda jets, _: jets.splittings.mass_drop,
+        safe="ratio",
     ),
     _row("qw", "least mass of two of three kt subjets, GeV", "arXiv:0806.0023", lambda jets, _: jets.splittings.q_w),
-    _row("thrust", "max_n sum |p_i n| / sum |p_i|, rest frame", "Phys. Rev. Lett. 39 (1977) 1587", _thrust("thrust")),
-    _row("thrust_major", "the same across the thrust axis", "Phys. Rev. Lett. 43 (1979) 830", _thrust("major")),
-    _row("thrust_minor", "the same along the third axis", "Phys. Rev. Lett. 43 (1979) 830", _thrust("minor")),
+    _row(
+        "thrust",
+        "max_n sum |p_i n| / sum |p_i|, rest frame",
+        "Phys. Rev. Lett. 39 (1977) 1587",
+        _thrust("thrust"),
+        safe="ratio",
+    ),
+    _row(
+        "thrust_major",
+        "the same across the thrust axis",
+        "Phys. Rev. Lett. 43 (1979) 830",
+        _thrust("major"),
+        safe="ratio",
+    ),
+    _row(
+        "thrust_minor",
+        "the same along the third axis",
+        "Phys. Rev. Lett. 43 (1979) 830",
+        _thrust("minor"),
+        safe="ratio",
+    ),
     _row(
         "broadening",
         "sum |p_i x n_T| / (2 sum |p_i|), rest frame",
         "Phys. Lett. B 295 (1992) 269",
         _thrust("broadening"),
+        safe="ratio",
     ),
     _row(
         "sphericity",
         "3/2 (l_2 + l_3) of the momentum tensor, rest frame",
         "Phys. Rev. D 1 (1970) 1416",
         _plain(event.sphericity),
-        safe=False,
+        safe="no",
     ),
     _row(
         "aplanarity",
         "3/2 l_3 of the momentum tensor, rest frame",
         "Phys. Rev. D 1 (1970) 1416",
         _plain(event.aplanarity),
-        safe=False,
+        safe="no",
     ),
-    _row("planar_flow", "4 det I / (tr I)^2 of the transverse momenta", "arXiv:0807.0234", _plain(jet.planar_flow)),
-    _row("eccentricity", "1 - v_min/v_max of the pT-weighted spread", "arXiv:1206.5369", _plain(jet.eccentricity)),
+    _row(
+        "planar_flow",
+        "4 det I / (tr I)^2 of the transverse momenta",
+        "arXiv:0807.0234",
+        _plain(jet.planar_flow),
+        safe="ratio",
+    ),
+    _row(
+        "eccentricity",
+        "1 - v_min/v_max of the pT-weighted spread",
+        "arXiv:1206.5369",
+        _plain(jet.eccentricity),
+        safe="ratio",
+    ),
     _row("pull", "length of the pull vector", "arXiv:1001.5027", _plain(jet.pull_magnitude)),
-    _row("pull_angle", "direction of the pull vector", "arXiv:1001.5027", _plain(jet.pull_angle)),
+    _row("pull_angle", "direction of the pull vector", "arXiv:1001.5027", _plain(jet.pull_angle), safe="no"),
     _row(
         "z_g",
         "min(pT_1, pT_2)/(pT_1 + pT_2) of the groomed jet's prongs",
         "arXiv:1402.2657",
         _groomed_field("z_g"),
-        safe=False,
+        safe="no",
     ),
     _row("R_g", "Delta_12 of the groomed jet's prongs", "arXiv:1402.2657", _groomed_field("R_g")),
     _row(

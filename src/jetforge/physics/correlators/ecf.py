@@ -6,14 +6,14 @@ angles multiplied; C series), Larkoski, Moult, Neill, arXiv:1409.6298 (D2), Moul
 (the v smallest angles multiplied; M, N and U series). Definitions are those of EnergyCorrelator 1.3 of fjcontrib.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import choice, number, whole_number
+from jetforge.physics.arguments import choice, flag, number, whole_number
 from jetforge.physics.correlators.ecf_kernels import E_INV, E_THETA, PT_R, Terms, correlator_kernel
 from jetforge.physics.flat import flat_of
 from jetforge.physics.parallel import for_all_jets
@@ -23,6 +23,7 @@ MEASURES = {"pt_R": PT_R, "E_theta": E_THETA, "E_inv": E_INV}
 
 _MOST_POINTS = 5
 _LARGEST_BETA = 10.0
+_LARGEST_LOGARITHM = 709.0
 
 _Floats = npt.NDArray[np.float64]
 _Term = tuple[int, float] | tuple[int, float, int | None]
@@ -33,7 +34,8 @@ def _checked_term(term: _Term) -> tuple[int, float, int]:
     if not isinstance(term, Sequence) or isinstance(term, str) or len(term) not in (2, 3):
         raise JetforgeError(f"a correlator is given as (n, beta) or (n, beta, angles), not {term!r}")
     n = whole_number("n", term[0], 1, _MOST_POINTS)
-    beta = number("beta", term[1], above=0, most=_LARGEST_BETA)
+    # N_1 and L_2 have twice the exponent of the others, but in a sum over pairs, with one angle each.
+    beta = number("beta", term[1], above=0, most=_LARGEST_BETA * (2 if n == 2 else 1))
     pairs = n * (n - 1) // 2
     if len(term) == 2 or term[2] is None:
         return n, beta, 0
@@ -45,7 +47,7 @@ def _checked_term(term: _Term) -> tuple[int, float, int]:
 
 def energy_correlators(
     constituents: Any,
-    terms: Sequence[_Term],
+    terms: Iterable[Any],
     *,
     normalised: bool = True,
     measure: str = "pt_R",
@@ -76,6 +78,8 @@ def energy_correlators(
         If a term, the measure or the number of threads is not one of those allowed.
     """
     flat = flat_of(constituents)
+    if not isinstance(terms, Iterable) or isinstance(terms, str):
+        raise JetforgeError(f"terms is {terms!r}; it must be a list of (n, beta) or (n, beta, angles)")
     wanted = [_checked_term(term) for term in terms]
     betas = sorted({beta for _, beta, _ in wanted})
     columns = Terms(
@@ -92,7 +96,7 @@ def energy_correlators(
         choice("measure", measure, MEASURES),
         np.array(betas, dtype=np.float64),
         columns,
-        bool(normalised),
+        flag("normalised", normalised),
         out,
         num_threads=num_threads,
     )
@@ -161,11 +165,14 @@ Combine = Callable[[_Floats], _Floats]
 """From the correlators that a ratio is made of, one a column, to the ratio."""
 
 
-def _quotient(numerator: _Floats, denominator: _Floats) -> _Floats:
-    """Return the quotient, and 0 where it is not a finite number."""
+def _quotient(numerator: _Floats, denominator: _Floats, power: float = 1.0) -> _Floats:
+    """Return numerator/denominator^power: 0 where one of them is 0, and at most the largest float."""
+    present = (numerator > 0.0) & (denominator > 0.0)
     with np.errstate(all="ignore"):
-        ratio = numerator / denominator
-    return np.where(np.isfinite(ratio), ratio, 0.0)
+        logarithm = np.log(numerator) - power * np.log(denominator)
+        ratio = numerator / denominator**power
+        ratio = np.where(np.isfinite(ratio) & (ratio > 0.0), ratio, np.exp(np.minimum(logarithm, _LARGEST_LOGARITHM)))
+    return np.where(present, ratio, 0.0)
 
 
 def _c(i: int, beta: float) -> tuple[list[_Term], Combine]:
@@ -176,7 +183,7 @@ def _c(i: int, beta: float) -> tuple[list[_Term], Combine]:
 
 
 def _d(i: int, beta: float, alpha: float) -> tuple[list[_Term], Combine]:
-    return [(2, beta), (3, alpha)], lambda e: _quotient(e[:, 1], e[:, 0] ** (3 * alpha / beta))
+    return [(2, beta), (3, alpha)], lambda e: _quotient(e[:, 1], e[:, 0], 3 * alpha / beta)
 
 
 def _n(i: int, beta: float) -> tuple[list[_Term], Combine]:
@@ -197,7 +204,7 @@ def _u(i: int, beta: float) -> tuple[list[_Term], Combine]:
 
 def _l(i: int, beta: float) -> tuple[list[_Term], Combine]:
     if i == 2:
-        return [(3, beta), (2, 2 * beta)], lambda e: _quotient(e[:, 0], e[:, 1] ** 1.5)
+        return [(3, beta), (2, 2 * beta)], lambda e: _quotient(e[:, 0], e[:, 1], 1.5)
     return [(3, beta, 1), (3, beta)], lambda e: _quotient(e[:, 0], np.cbrt(e[:, 1]))
 
 
@@ -212,8 +219,12 @@ SERIES: dict[str, Callable[[int, float], tuple[list[_Term], Combine]]] = {
 """Terms of `energy_correlators`, and how they combine, of each ratio by its letter: called with i and beta."""
 
 
-def _ratio(constituents: Any, parts: tuple[list[_Term], Combine], measure: str, num_threads: int | None) -> _Floats:
-    terms, combine = parts
+def _ratio(
+    constituents: Any, letter: str, i: int, beta: float, measure: str, num_threads: int | None, most: int = 4
+) -> _Floats:
+    """Return a ratio of each jet, its arguments checked."""
+    index = whole_number("i", i, 2 if letter == "l" else 1, most)
+    terms, combine = SERIES[letter](index, number("beta", beta, above=0, most=_LARGEST_BETA))
     values = combine(energy_correlators(constituents, terms, measure=measure, num_threads=num_threads))
     return np.ascontiguousarray(values)
 
@@ -244,8 +255,7 @@ def c_series(
     -----
     The double ratio C_N^(beta) of arXiv:1305.0007, which has N for our i.
     """
-    i = whole_number("i", i, 1, _MOST_POINTS - 1)
-    return _ratio(constituents, _c(i, beta), measure, num_threads)
+    return _ratio(constituents, "c", i, beta, measure, num_threads)
 
 
 def d2(
@@ -277,9 +287,12 @@ def d2(
 
     Notes
     -----
-    D_2^(beta) of arXiv:1409.6298; with two exponents D_2^(alpha, beta), arXiv:1411.0665.
+    D_2^(beta) of arXiv:1409.6298; with two exponents D_2^(alpha, beta), arXiv:1507.03018.
     """
-    return _ratio(constituents, _d(2, beta, beta if alpha is None else alpha), measure, num_threads)
+    beta = number("beta", beta, above=0, most=_LARGEST_BETA)
+    alpha = beta if alpha is None else number("alpha", alpha, above=0, most=_LARGEST_BETA)
+    terms, combine = _d(2, beta, alpha)
+    return combine(energy_correlators(constituents, terms, measure=measure, num_threads=num_threads))
 
 
 def n_series(
@@ -308,8 +321,7 @@ def n_series(
     -----
     N_i^(beta) of arXiv:1609.07483.
     """
-    i = whole_number("i", i, 1, _MOST_POINTS - 1)
-    return _ratio(constituents, _n(i, beta), measure, num_threads)
+    return _ratio(constituents, "n", i, beta, measure, num_threads)
 
 
 def m_series(
@@ -338,8 +350,7 @@ def m_series(
     -----
     M_i^(beta) of arXiv:1609.07483.
     """
-    i = whole_number("i", i, 1, _MOST_POINTS - 1)
-    return _ratio(constituents, _m(i, beta), measure, num_threads)
+    return _ratio(constituents, "m", i, beta, measure, num_threads)
 
 
 def u_series(
@@ -368,8 +379,7 @@ def u_series(
     -----
     U_i^(beta) of arXiv:1609.07483.
     """
-    i = whole_number("i", i, 1, _MOST_POINTS - 1)
-    return _ratio(constituents, _u(i, beta), measure, num_threads)
+    return _ratio(constituents, "u", i, beta, measure, num_threads)
 
 
 def l_series(
@@ -402,5 +412,4 @@ def l_series(
     The quantities L2 and L3 of the ATLAS top-tagging open data (ATL-PHYS-PUB-2022-039), made of the correlators of
     arXiv:1609.07483.
     """
-    i = whole_number("i", i, 2, 3)
-    return _ratio(constituents, _l(i, beta), measure, num_threads)
+    return _ratio(constituents, "l", i, beta, measure, num_threads, most=3)

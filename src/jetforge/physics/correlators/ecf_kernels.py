@@ -10,14 +10,13 @@ from numba import njit
 from jetforge.physics.correlators.ecf_sums import nest_memory, padded, sum_of_least, sum_of_products
 from jetforge.physics.elementary import atan2
 from jetforge.physics.flat import FlatJets
-from jetforge.physics.kinematics import Points, largest_jet, load_points, points_memory, wrapped
+from jetforge.physics.kinematics import LEAST_PT, Points, largest_jet, load_points, points_memory, wrapped
 from jetforge.physics.powers import raise_to
 
 PT_R, E_THETA, E_INV = 0, 1, 2
 
 _Floats = npt.NDArray[np.float64]
 
-_LEAST_PT = 1e-144  # GeV; the rapidity is well defined above
 _LEAST_ENERGY = 1e-7  # GeV; what has less may have any velocity, as it is not checked
 _LARGEST_RAPIDITY = 600.0  # above any that a momentum of more than the least pT has
 _LARGEST = 1.7976931348623157e308
@@ -56,7 +55,7 @@ def _load(flat: FlatJets, j: int, measure: int, points: Points, to: _Directions)
     total = 0.0
     if measure == PT_R:
         for i in range(load_points(flat, j, points)):
-            if points.pt[i] > _LEAST_PT:
+            if points.pt[i] > LEAST_PT:
                 y = min(max(points.rapidity[i], -_LARGEST_RAPIDITY), _LARGEST_RAPIDITY)
                 to.z[n], to.a[n], to.b[n] = points.pt[i], y, points.phi[i]
                 total += to.z[n]

@@ -9,12 +9,11 @@ from numba import njit
 
 from jetforge.physics.elementary import atan2
 from jetforge.physics.flat import FlatJets
-from jetforge.physics.kinematics import rapidity, wrapped
+from jetforge.physics.kinematics import LEAST_PT, rapidity, wrapped
 
 HADR, HADRDOT, EE = range(3)
 
 # Constituents of less transverse momentum have no direction that a float can tell from the beam's.
-_LEAST_PT = 1e-145
 # (m/E)^2 below which a mass cannot be told from the rounding of an energy.
 _MASSLESS = 2e-15
 # Bounds that keep products of angles finite; no direction or mass that can be measured comes near.
@@ -62,7 +61,7 @@ def load_directions(flat: FlatJets, j: int, measure: int, out: Directions) -> in
             out.first[n], out.second[n], out.third[n] = px * unit, py * unit, pz * unit
             out.excess[n] = deficit if deficit > 0.5 * _MASSLESS else 0.0
         else:
-            if pt <= _LEAST_PT:
+            if pt <= LEAST_PT:
                 continue
             y = rapidity(px, py, pz, energy)
             out.size[n] = pt

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import combinations_with_replacement
 
-from jetforge.physics.arguments import whole_number
+from jetforge.physics.arguments import flag, whole_number
 
 Edges = tuple[tuple[int, int], ...]
 """A multigraph as the tuple of its edges."""
@@ -55,7 +55,7 @@ def multigraphs(degree: int = 7, *, connected: bool = True) -> tuple[Edges, ...]
     0.1 s for seven edges and 0.5 s for eight; each further edge takes five times as long.
     """
     degree = whole_number("degree", degree, 0, _HIGHEST_DEGREE)
-    of_degree = _connected_graphs if connected else _all_graphs
+    of_degree = _connected_graphs if flag("connected", connected) else _all_graphs
     return tuple(graph for edges in range(degree + 1) for graph in of_degree(edges))
 
 
