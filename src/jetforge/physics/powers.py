@@ -38,9 +38,9 @@ def exp(x: float) -> float:
 def raise_to(x: npt.NDArray[np.float64], power: float, n: int, out: npt.NDArray[np.float64]) -> None:
     """Write x^power of the first n numbers, each finite and not negative; `out` may be `x`.
 
-    x^0 is 1 for any x. Otherwise x below 1e-300 counts as 0, a result below 1e-304 may be 1e-304, and one above
-    1e304 is 1e304. Powers of 1/4, 1/2, 1 and 2 are exact to rounding, the others to about
-    1e-15 (1 + power |ln x|).
+    x^0 is 1 for any x. Otherwise x below 1e-300 counts as 0, whose power is 0 also if `power` is negative; a result
+    below 1e-304 may be 1e-304, and one above 1e304 is 1e304. Powers of 1/4, 1/2, 1 and 2 are exact to rounding, the
+    others to about 1e-15 (1 + |power ln x|).
     """
     if power == 0.0:
         for i in range(n):

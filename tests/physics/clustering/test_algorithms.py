@@ -10,8 +10,8 @@ from jetforge.physics.clustering.algorithms import is_wta, power_of, radius_of
 
 def test_names_and_powers() -> None:
     assert [power_of(name) for name in ("cambridge_aachen", "kt", "antikt", 0.5)] == [0.0, 1.0, -1.0, 0.5]
-    assert radius_of(None) == inf
-    assert radius_of(0.4) == 0.4
+    assert radius_of("radius", None, optional=True) == inf
+    assert radius_of("R_sub", 0.4) == 0.4
     assert is_wta("wta")
     assert not is_wta("E")
 
@@ -22,10 +22,10 @@ def test_an_unknown_algorithm_is_refused(algorithm: str | float) -> None:
         power_of(algorithm)
 
 
-@pytest.mark.parametrize("radius", [0.0, -1.0, nan, inf])
+@pytest.mark.parametrize("radius", [0.0, -1.0, nan, inf, 9e-7, 1e-170, 1.1e6, 7e102, 2e154, None, "0.4"])
 def test_an_impossible_radius_is_refused(radius: float) -> None:
-    with pytest.raises(JetforgeError, match=r"radius is .*; it must be"):
-        radius_of(radius)
+    with pytest.raises(JetforgeError, match=r"R_sub is .*; it must be a finite number from 1e-06 to 1e\+06"):
+        radius_of("R_sub", radius)
 
 
 def test_an_unknown_scheme_is_refused() -> None:

@@ -13,7 +13,11 @@ from jetforge.physics.clustering.kernel import (
     Workspace,
     cluster,
     cluster_vetoing,
+    delta_squared,
+    entry_mass_squared,
     load_particles,
+    pair_mass_squared,
+    soft_threshold,
     workspace,
 )
 
@@ -149,6 +153,41 @@ def test_constituents_along_the_beam_do_not_stop_the_search() -> None:
                 used = np.concatenate([history.first, history.second[history.second >= 0]])
                 assert sorted(used)[:8] == list(range(8))
                 assert np.isfinite(history.distance).all()
+
+
+def test_a_veto_without_a_cut_drops_nothing() -> None:
+    same = np.repeat(spread_jet(1, 1), 4, axis=1)
+    particles, history = clustered(same, veto=Veto(0.0, -1.0, 0.8, 0.0, False))
+    assert (history.second >= 0).all()
+    assert particles.energy[-1] == pytest.approx(same[3].sum())
+
+
+@pytest.mark.parametrize("beta", [-2.0, 0.0, 1.0])
+def test_the_threshold_of_a_splitting_is_a_number(beta: float) -> None:
+    assert soft_threshold(0.0, beta, 0.0, 0.64) == 0.0
+    assert soft_threshold(0.1, beta, 0.25, 0.25) == pytest.approx(0.1)
+    assert soft_threshold(0.1, beta, 0.0, 0.0) == pytest.approx(0.1)
+    assert soft_threshold(0.1, beta, 0.16, 0.64) == pytest.approx(0.1 * 0.5**beta)
+
+
+def test_masses_and_distances_of_entries() -> None:
+    jet = from_angles([10.0, 20.0], [0.1, 0.4], [3.1, -3.1], m=2.0)
+    particles, _ = clustered(jet)
+    assert entry_mass_squared(particles, 1) == pytest.approx(4.0, rel=1e-10)
+    total = jet.sum(axis=1)
+    assert pair_mass_squared(particles, 0, 1) == pytest.approx(total[3] ** 2 - (total[:3] ** 2).sum(), rel=1e-10)
+    assert pair_mass_squared(particles, 0, 1) == entry_mass_squared(particles, 2)
+    assert delta_squared(particles, 0, 1) == pytest.approx(0.3**2 + (2 * np.pi - 6.2) ** 2, rel=1e-10)
+
+
+@pytest.mark.parametrize("power", [10.0, -10.0, 7.3])
+@pytest.mark.parametrize("scale", [1e90, 1e-90])
+def test_distances_of_steep_powers_stay_finite(power: float, scale: float) -> None:
+    jet = scale * np.concatenate([spread_jet(1, 6), np.repeat(spread_jet(2, 1), 2, axis=1)], axis=1)
+    for radius in (np.inf, 0.4):
+        _, history = clustered(jet, power=power, radius=radius)
+        assert np.isfinite(history.distance).all()
+        assert (history.distance >= 0).all()
 
 
 def test_no_constituent_makes_no_step() -> None:

@@ -171,6 +171,34 @@ def test_jets_without_steps_give_zero(name: str) -> None:
     assert min(two["sqrt_d"][0], two["z_cut"][0], two["delta_r"]) > 0.0
 
 
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_collinear_massless_particles_have_neither_z_nor_mass(n: int) -> None:
+    rng = np.random.default_rng(n)
+    jets = []
+    for y, phi in zip(rng.uniform(-4, 4, 300), rng.uniform(-np.pi, np.pi, 300), strict=True):
+        jets.append(from_angles([1.0], [y], [phi]) * np.exp(rng.uniform(-2, 5, n)))
+    scales = kt_splittings(awkward_jets(*jets))
+    assert not np.any(scales.z_cut)
+    assert not np.any(scales.mass_drop)
+    assert np.all(scales.sqrt_d < 1e-7)
+
+
+@pytest.mark.parametrize("delta", [1e-3, 1e-6, 1e-7, 1e-8, 1e-9])
+def test_z_of_two_massless_prongs_holds_below_the_rounding_of_their_mass(delta: float) -> None:
+    jet = from_angles([75.0, 25.0], [0.0, 0.0], [0.0, delta])
+    np.testing.assert_allclose(scales_of(jet)["z_cut"][0], 0.25, rtol=3e-2)
+
+
+def test_ratios_and_directions_of_one_prong_see_a_collinear_splitting() -> None:
+    """One massive particle has neither; what becomes of it and a soft particle is what the soft one says."""
+    hard = from_angles([100.0], [0.0], [0.0], m=5.0)
+    near, far = (kt_splittings(awkward_jets(with_soft(hard, 1e-9, 0.0, dphi))) for dphi in (0.1, 0.4))
+    assert near.sqrt_d[0, 0] < far.sqrt_d[0, 0] < 1e-8
+    np.testing.assert_allclose([near.delta_r[0], far.delta_r[0]], [0.1, 0.4])
+    np.testing.assert_allclose(near.mass_drop, 1.0)
+    assert scales_of(hard)["delta_r"] == scales_of(hard)["mass_drop"] == 0.0
+
+
 @pytest.mark.parametrize("name", SCALES)
 def test_extreme_momenta_stay_finite(name: str) -> None:
     beam = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [5.0, 1e100, -1e100], [5.0, 1e100, 1e100]])

@@ -166,6 +166,39 @@ def test_every_constituent_is_in_one_inclusive_subjet(seed: int, n: int, algorit
     assert subjets.pt.to_list() == sorted(subjets.pt.to_list(), reverse=True)
 
 
+@pytest.mark.parametrize("algorithm", ["cambridge_aachen", "kt", "antikt", -0.4])
+@pytest.mark.parametrize("radius", [1e-6, 1e6])
+def test_the_outermost_radii_give_as_many_subjets_as_they_should(algorithm: str | float, radius: float) -> None:
+    jets = awkward_jets(*(spread_jet(seed, 20) for seed in range(10)))
+    steps = clustering_history(jets, algorithm, radius=radius)
+    assert ak.num(steps).to_list() == [20] * 10
+    assert ak.sum(steps.second == -1, axis=1).to_list() == [20 if radius < 1 else 1] * 10
+    assert ak.num(inclusive_subjets(jets, radius, algorithm=algorithm)).to_list() == [20 if radius < 1 else 1] * 10
+
+
+@pytest.mark.parametrize("scale", [1e90, 1e-90])
+def test_distances_of_steep_powers_are_finite(scale: float) -> None:
+    jets = awkward_jets(scale * spread_jet(1, 9), scale * np.repeat(spread_jet(2, 1), 4, axis=1))
+    for power in (10.0, -10.0):
+        assert np.isfinite(exclusive_distances(jets, (1, 2, 3), algorithm=power)).all()
+        assert np.isfinite(ak.ravel(clustering_history(jets, power, radius=0.4).distance).to_numpy()).all()
+
+
+def test_columns_own_no_more_memory_than_they_fill() -> None:
+    jets = awkward_jets(*(spread_jet(seed, 30) for seed in range(20)))
+    subjets = inclusive_subjets(jets, 10.0, pt_min=1e-3)
+    assert ak.num(subjets).to_list() == [1] * 20
+    records = subjets.layout.content
+    assert (
+        len(
+            records.content("px").data.base
+            if records.content("px").data.base is not None
+            else records.content("px").data
+        )
+        == 20
+    )
+
+
 def test_jets_of_few_constituents() -> None:
     jets = awkward_jets(spread_jet(1, 0), spread_jet(2, 1), spread_jet(3, 2))
     assert ak.num(inclusive_subjets(jets, 0.01)).to_list() == [0, 1, 2]
@@ -219,6 +252,13 @@ def test_jets_and_flat_jets_are_taken_too(generated_jets: ak.Array) -> None:
         (lambda jets: exclusive_subjets(jets, dcut=float("nan")), "dcut is nan; it must be"),
         (lambda jets: exclusive_subjets(jets, 2, algorithm="kT"), "algorithm 'kT' is not known"),
         (lambda jets: inclusive_subjets(jets, -0.4), "radius is -0.4; it must be"),
+        (lambda jets: inclusive_subjets(jets, None), "radius is None; it must be"),
+        (lambda jets: inclusive_subjets(jets, 1e103), r"radius is 1e\+103; it must be"),
+        (lambda jets: clustering_history(jets, "kt", radius=2e154), r"radius is 2e\+154; it must be"),
+        (lambda jets: exclusive_distances(jets, radius=1e-170), "radius is 1e-170; it must be"),
+        (lambda jets: exclusive_subjets(jets, 2, radius=1e7), r"radius is 1e\+07; it must be"),
+        (lambda jets: exclusive_subjets(jets, 2**63), "n_subjets is 9223372036854775808; it must be"),
+        (lambda jets: exclusive_distances(jets, (1, 2**32)), r"n is \(1, 4294967296\); it must be"),
         (lambda jets: inclusive_subjets(jets, 0.4, pt_min=-1), "pt_min is -1; it must be"),
         (lambda jets: clustering_history(jets, recombination="e"), "recombination 'e' is not known"),
         (lambda jets: exclusive_distances(jets, (0, 1)), r"n is \(0, 1\); it must be whole numbers"),

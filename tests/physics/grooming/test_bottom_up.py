@@ -85,7 +85,7 @@ def test_bottom_up_soft_drop_example(refs: Path) -> None:
     jets = anti_kt_jets(read_event(refs / "fjcontrib" / "data" / "single-event.dat"), 1.0, 100.0)
     lines = re.findall(r"BottomUpSoftDropped jet: +pt = (\S+) m = (\S+) y = (\S+) phi = (\S+)", text)
     assert len(lines) == len(jets) == 2
-    for jet, line in zip(bottom_up_soft_drop(awkward_jets(*jets), 0.2, 1.0), lines, strict=True):
+    for jet, line in zip(bottom_up_soft_drop(awkward_jets(*jets), 0.2, 1.0, 1.0), lines, strict=True):
         p = fastjet.PseudoJet(jet.px, jet.py, jet.pz, jet.energy)
         assert tuple(f"{x:.6g}" for x in (p.pt(), p.m(), p.rap(), p.phi())) == line
 
@@ -93,10 +93,10 @@ def test_bottom_up_soft_drop_example(refs: Path) -> None:
 @pytest.mark.parametrize(("z_cut", "beta"), [(0.05, 1.0), (0.1, 0.0), (0.02, -0.5)])
 def test_every_merge_of_a_bottom_up_groomed_jet_satisfies_the_condition(z_cut: float, beta: float) -> None:
     jets = [spread_jet(seed, 30) for seed in range(30)]
-    groomed = bottom_up_soft_drop(awkward_jets(*jets), z_cut, beta)
+    groomed = bottom_up_soft_drop(awkward_jets(*jets), z_cut, beta, 1.0)
     assert ak.all(groomed.z_g[groomed.passed] > z_cut * groomed.R_g[groomed.passed] ** beta)
     assert ak.all(groomed.dropped.z < z_cut * groomed.dropped.delta**beta)
-    again = bottom_up_soft_drop(awkward_jets(*jets)[groomed.indices], z_cut, beta)
+    again = bottom_up_soft_drop(awkward_jets(*jets)[groomed.indices], z_cut, beta, 1.0)
     assert ak.sum(ak.num(again.dropped)) == 0
 
 

@@ -72,6 +72,14 @@ def test_a_trimmed_jet_may_be_empty() -> None:
     assert groomed.energy == len(groomed.indices) == len(groomed.subjets) == 0
 
 
+def test_a_single_subjet_is_the_whole_jet() -> None:
+    constituents = awkward_jets(*(spread_jet(seed, 30) for seed in range(200)))
+    for algorithm in ("kt", "cambridge_aachen", "antikt"):
+        groomed = trimming(constituents, 1e3, 1.0, algorithm=algorithm)
+        assert ak.all(groomed.passed)
+        assert ak.all(ak.num(groomed.indices) == 30)
+
+
 def test_no_cut_keeps_all() -> None:
     constituents = awkward_jets(*(spread_jet(seed, seed) for seed in range(1, 30)))
     for groomed in (trimming(constituents, 0.2, 0.0), filtering(constituents, 0.2, 10**6)):

@@ -250,6 +250,65 @@ def test_all_forms_of_input_are_the_same() -> None:
     np.testing.assert_allclose(soft_drop(single).pt, expected.pt, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("groom", "arrays"), ARRAYS, ids=[arrays.__name__ for _, arrays in ARRAYS])
+def test_arrays_take_and_refuse_what_the_records_do(groom: Callable[..., Any], arrays: Callable[..., Any]) -> None:
+    jet = spread_jet(0, 8)
+    np.testing.assert_array_equal(arrays(awkward_jets(jet)).energy, arrays(flat_jets(jet)).energy)
+    np.testing.assert_array_equal(
+        arrays(Jets.from_constituents(awkward_jets(jet))).energy, groom(flat_jets(jet)).energy
+    )
+    flat = flat_jets(jet)
+    for offsets in ([0, 9], [1, 8], [0, 10**9], [0, 9, 8]):
+        with pytest.raises(DataError, match="offsets must start at 0"):
+            arrays(flat._replace(offsets=np.array(offsets)))
+    with pytest.raises(DataError, match="jet 0, constituent 3"):
+        arrays(flat._replace(px=np.where(np.arange(8) == 3, nan, flat.px)))
+    with pytest.raises(DataError, match="must be an awkward array"):
+        arrays([1.0])
+
+
+@pytest.mark.parametrize("groom", [soft_drop, recursive_soft_drop, iterated_soft_drop, bottom_up_soft_drop])
+def test_the_angle_of_the_cut_is_by_default_that_of_all_observables(groom: Callable[..., Any]) -> None:
+    constituents = awkward_jets(*(spread_jet(seed, 20) for seed in range(20)))
+    assert ak.array_equal(groom(constituents, 0.2, 1.0), groom(constituents, 0.2, 1.0, R0=0.8))
+    assert not ak.array_equal(groom(constituents, 0.2, 1.0), groom(constituents, 0.2, 1.0, R0=1.0))
+
+
+@pytest.mark.parametrize("arrays", [soft_drop_arrays, recursive_soft_drop_arrays, bottom_up_soft_drop_arrays])
+def test_arrays_have_the_same_default(arrays: Callable[..., Any]) -> None:
+    flat = flat_jets(*(spread_jet(seed, 20) for seed in range(20)))
+    np.testing.assert_array_equal(arrays(flat, beta=1.0).energy, arrays(flat, beta=1.0, R0=0.8).energy)
+    assert np.any(arrays(flat, beta=1.0).energy != arrays(flat, beta=1.0, R0=1.0).energy)
+    count = soft_drop_multiplicity(flat)
+    np.testing.assert_array_equal(count, soft_drop_multiplicity(flat, R0=0.8))
+    assert np.any(count != soft_drop_multiplicity(flat, R0=1.0))
+
+
+@pytest.mark.parametrize("groom", [soft_drop, recursive_soft_drop, bottom_up_soft_drop])
+def test_without_a_cut_every_splitting_passes_whatever_its_angle(groom: Callable[..., Any]) -> None:
+    same = np.repeat(spread_jet(1, 1), 4, axis=1)
+    groomed = groom(awkward_jets(same), z_cut=0.0, beta=-1.0)
+    assert groomed.passed.to_list() == [True]
+    assert groomed.indices.to_list() == [[0, 1, 2, 3]]
+    assert ak.num(groomed.dropped).to_list() == [0]
+
+
+def test_without_an_angle_to_measure_by_the_cut_is_z_cut() -> None:
+    same = np.repeat(from_angles([10.0], [0.0], [0.0]), 4, axis=1)
+    groomed = recursive_soft_drop(awkward_jets(same), 0.1, 1.0, dynamic_R0=True)
+    assert groomed.multiplicity.to_list() == [3]
+
+
+def test_the_momentum_sees_a_collinear_splitting_where_nothing_passed_but_the_mass_does_not() -> None:
+    """One particle, and the same split: soft drop of beta = 0 drops the softer half, as it is below the cut."""
+    one = from_angles([100.0], [0.0], [0.0])
+    groomed = soft_drop(awkward_jets(one, split_collinearly(one, 0, 0.05)), z_cut=0.1, beta=0.0)
+    np.testing.assert_allclose(groomed.pt, [100.0, 95.0])
+    np.testing.assert_allclose(groomed.energy**2 - groomed.pt**2 - groomed.pz**2, 0.0, atol=1e-9)
+    groomed = soft_drop(awkward_jets(one, split_collinearly(one, 0, 0.05)), z_cut=0.1, beta=1.0)
+    np.testing.assert_allclose(groomed.pt, [100.0, 100.0])
+
+
 def test_bad_constituents_are_refused() -> None:
     with pytest.raises(DataError, match="not a finite momentum"):
         soft_drop(awkward_jets(np.array([[nan], [0.0], [0.0], [1.0]])))
@@ -272,10 +331,18 @@ def test_bad_constituents_are_refused() -> None:
         (soft_drop, {"symmetry": "z"}, "symmetry 'z' is not known; choose one of scalar_z, vector_z, y"),
         (soft_drop, {"recursion": "pt"}, "recursion 'pt' is not known; choose one of larger_pt, larger_mt, larger_m"),
         (soft_drop, {"algorithm": "CA"}, "algorithm 'CA' is not known"),
-        (soft_drop, {"mu_cut": 0.0}, "mu_cut is 0.0; it must be"),
+        (soft_drop, {"mu_cut": 0.0}, "mu_cut is 0; it must be"),
         (soft_drop, {"num_threads": 0}, "num_threads is 0"),
         (soft_drop_arrays, {"z_cut": nan}, "z_cut is nan"),
         (modified_mass_drop, {"mode": None}, "mode None is not known"),
+        (recursive_soft_drop, {"n": 2**63}, "n is 9223372036854775808; it must be"),
+        (recursive_soft_drop, {"dynamic_R0": "no"}, "dynamic_R0 is 'no'; it must be True or False"),
+        (recursive_soft_drop_arrays, {"dynamic_R0": 1}, "dynamic_R0 is 1; it must be True or False"),
+        (soft_drop, {"R0": 1e-170}, "R0 is 1e-170; it must be"),
+        (trimming, {"R_sub": 7e102}, r"R_sub is 7e\+102; it must be"),
+        (trimming, {"R_sub": None}, "R_sub is None; it must be"),
+        (filtering, {"R_sub": 1e-170}, "R_sub is 1e-170; it must be"),
+        (filtering_arrays, {"n_hardest": 2**63}, "n_hardest is 9223372036854775808; it must be"),
         (recursive_soft_drop, {"n": 0}, "n is 0; it must be"),
         (recursive_soft_drop, {"n": 1.5}, "n is 1.5"),
         (recursive_soft_drop_arrays, {"n": True}, "n is True"),

@@ -67,7 +67,7 @@ def test_soft_drop_is_that_of_fastjet_on_generated_jets(generated_jets: ak.Array
 @pytest.mark.parametrize(("algorithm", "theirs"), [("kt", fastjet.kt_algorithm), ("antikt", fastjet.antikt_algorithm)])
 def test_other_clusterings_are_undone_from_their_last_merge(algorithm: str, theirs: int) -> None:
     jets = [spread_jet(seed, 5 + seed) for seed in range(60)]
-    groomed = soft_drop(awkward_jets(*jets), 0.1, 1.0, algorithm=algorithm)
+    groomed = soft_drop(awkward_jets(*jets), 0.1, 1.0, 1.0, algorithm=algorithm)
     for jet, ours in zip(jets, groomed, strict=True):
         sequence = fastjet.ClusterSequence(pseudojets(jet), fastjet.JetDefinition(theirs, 1000.0))
         subjet = fastjet.sorted_by_pt(sequence.inclusive_jets())[0]
@@ -158,7 +158,7 @@ def test_soft_drop_example(refs: Path) -> None:
         r"SoftDropped jet: (.*)\n.*subjets: (.*)\n.*\(z\): (.*)\n.*\(mu\): (.*)\n", printed(refs, "example_softdrop")
     )
     assert len(blocks) == len(jets) == 3
-    for jet, (line, *splitting) in zip(soft_drop(constituents, 0.1, 2.0), blocks, strict=True):
+    for jet, (line, *splitting) in zip(soft_drop(constituents, 0.1, 2.0, 1.0), blocks, strict=True):
         assert_printed(line, jet)
         assert [f"{jet.R_g:.6g}", f"{jet.z_g:.6g}", f"{jet.mu:.6g}"] == [word.strip() for word in splitting]
 

@@ -35,6 +35,7 @@ Floats = npt.NDArray[np.float64]
 SEEDS = ("kt", "half_kt", "ca", "antikt", "genkt", "wta_kt", "wta_half_kt", "wta_ca", "wta_genkt")
 AXES = (*SEEDS, *(f"onepass_{name}" for name in SEEDS))
 EMPTY = np.empty((4, 0))
+AXIS = {"rapidity": 0.1, "phi": 0.2}
 
 seeds = st.integers(0, 2**32 - 1)
 sizes = st.integers(1, 40)
@@ -281,6 +282,23 @@ def test_given_axes_may_have_any_azimuth() -> None:
     np.testing.assert_allclose(tau(jet, n=(1, 3), axes=shown), tau(jet, n=(1, 3), axes=axes), rtol=1e-12)
 
 
+def test_given_axes_may_be_optional_if_none_is_missing() -> None:
+    jets = flat_jets(spread_jet(0, 5), spread_jet(1, 5), EMPTY)
+    axes = ak.Array([[AXIS, AXIS], [AXIS], []])
+    expected = nsubjettiness(jets, 1, axes=axes)
+    np.testing.assert_array_equal(nsubjettiness(jets, 1, axes=ak.mask(axes, [True] * 3)), expected)
+    assert (expected[:2] > 0).all()
+    np.testing.assert_array_equal(expected[2:], 0.0)
+
+
+@pytest.mark.parametrize("n", [(1, 2), 0, 2.0, 101, True])
+def test_axes_are_of_one_number(n: object) -> None:
+    with pytest.raises(JetforgeError, match=r"^n is .*; it must be a whole number from 1 to 100"):
+        nsubjettiness_axes(flat_jets(spread_jet(0, 5)), n)
+    with pytest.raises(JetforgeError, match=r"^numerator is .*; it must be a whole number from 1 to 100"):
+        nsubjettiness_ratio(flat_jets(spread_jet(0, 5)), n, 1)
+
+
 def test_two_constituents_about_given_axes_do_not_give_zero() -> None:
     jet = from_angles([10.0, 10.0], [0.0, 1.0], [0.0, 0.0])
     axes = np.array([[[0.0, 0.0], [0.5, 0.0]]])
@@ -310,6 +328,10 @@ def test_two_constituents_about_given_axes_do_not_give_zero() -> None:
         ({"R_cutoff": -0.1}, "R_cutoff is -0.1; it must be"),
         ({"accuracy": 0.0}, "accuracy is 0; it must be"),
         ({"max_steps": 0}, "max_steps is 0; it must be"),
+        ({"max_steps": 2**63}, "max_steps is 9223372036854775808; it must be"),
+        ({"one_pass": "no"}, "one_pass is 'no'; it must be True or False"),
+        ({"axes": "antikt", "axes_radius": 1e103}, r"axes_radius is 1e\+103; it must be"),
+        ({"axes": "genkt", "axes_radius": 1e-170}, "axes_radius is 1e-170; it must be"),
         ({"n": 0}, "n is 0; it must be"),
         ({"n": ()}, r"n is \(\); it must be"),
         ({"n": 1.5}, "n is 1.5; it must be"),
@@ -330,8 +352,20 @@ def test_arguments_without_sense_are_refused(options: dict[str, object], message
         (np.zeros((1, 2, 2)), "axes: 2 a jet are given, and n asks for 3"),
         (np.zeros((1, 3, 3)), r"axes are of shape \(1, 3, 3\); they must be of shape \(n_jets, n, 2\)"),
         (np.full((1, 3, 2), nan), "jet 0, axis 0: rapidity and azimuth must be finite"),
-        (None, r"axes are of shape \(\)"),
+        (None, "axes cannot be read"),
         ([[["a", "b"]]], "axes cannot be read"),
+        (ak.Array([[AXIS, AXIS, None]]), "jet 0, axis 2: rapidity or azimuth is missing"),
+        (ak.Array([[AXIS, AXIS | {"phi": None}, AXIS]]), "jet 0, axis 1: rapidity or azimuth is missing"),
+        (ak.Array([None, [AXIS]])[:1], "jet 0: its axes are missing"),
+        (
+            ak.Array([[{"rapidity": "0.1", "phi": 0.2}]]),
+            "axes: rapidity is of type 1 \\* var \\* string; it must be one",
+        ),
+        (ak.Array([[{"rapidity": 0.1, "phi": True}]]), "axes: phi is of type 1 \\* var \\* bool; it must be one"),
+        (ak.Array([[{"rapidity": [0.1, 0.3], "phi": [0.2, 0.3]}]]), "axes: rapidity is of type"),
+        (ak.Array([[{"rapidity": 0.1, "eta": 0.2}]]), "axes are of type 1 \\* var"),
+        (ak.Array([[[0.0, 1.0], [0.0, None], [0.0, 1.0]]]), "jet 0, axis 1: rapidity or azimuth is missing"),
+        (np.ma.masked_array(np.zeros((1, 3, 2)), mask=True), "jet 0, axis 0: rapidity or azimuth is missing"),
     ],
 )
 def test_axes_that_are_none_are_refused(axes: object, message: str) -> None:

@@ -11,6 +11,8 @@ RECOMBINATIONS = ("E", "wta")
 """E scheme (momenta add up) and winner-take-all (sum of pT in the direction of the harder)."""
 
 _STEEPEST = 10.0
+# Within these, squares of radii keep clear of the distance of an empty slot and of its rounding (`neighbours`).
+_LEAST_RADIUS, _LARGEST_RADIUS = 1e-6, 1e6
 
 
 def power_of(algorithm: str | float) -> float:
@@ -28,23 +30,34 @@ def power_of(algorithm: str | float) -> float:
     """
     if isinstance(algorithm, str):
         if algorithm not in ALGORITHMS:
-            known = ", ".join(ALGORITHMS)
+            names = ", ".join(ALGORITHMS)
             raise JetforgeError(
-                f"algorithm '{algorithm}' is not known; choose one of {known}, or give the power p of generalised kt"
+                f"algorithm '{algorithm}' is not known; choose one of {names}, or give the power p of generalised kt"
             )
         return ALGORITHMS[algorithm]
     return number("algorithm, the power p of generalised kt,", algorithm, least=-_STEEPEST, most=_STEEPEST)
 
 
-def radius_of(radius: float | None) -> float:
-    """Return a clustering radius, infinite for None.
+def radius_of(name: str, value: float | None, *, optional: bool = False) -> float:
+    """Return a clustering radius.
+
+    Parameters
+    ----------
+    name
+        Of the argument.
+    value
+        R, from 1e-6 to 1e6.
+    optional
+        Whether it may be None, for a clustering without beam; the radius is infinite then.
 
     Raises
     ------
     JetforgeError
-        If it is not a positive number.
+        If it is no such number.
     """
-    return inf if radius is None else number("radius", radius, above=0)
+    if value is None and optional:
+        return inf
+    return number(name, value, least=_LEAST_RADIUS, most=_LARGEST_RADIUS)
 
 
 def is_wta(recombination: str) -> bool:

@@ -17,6 +17,8 @@ from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.parallel import for_all_jets
 
+_MOST_SUBJETS = 2**31
+
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
 
@@ -74,7 +76,7 @@ def clustering_history(
     algorithm
         ``"cambridge_aachen"``, ``"kt"``, ``"antikt"``, or the power p of the generalised kt algorithm.
     radius
-        R of the distances; by default no beam, and distances without 1/R^2.
+        R of the distances, from 1e-6 to 1e6; by default no beam, and distances without 1/R^2.
     recombination
         ``"E"`` or ``"wta"`` (winner-take-all, arXiv:1310.7584).
     num_threads
@@ -85,8 +87,8 @@ def clustering_history(
     ak.Array
         n_jets * var * Momentum4D, one record a step t, in order: `first` and `second` are the pseudojets that
         merged: of n constituents, numbers below n are constituents, and n + t is what step t made. `second` is
-        -1 where `first` became a jet of its own. `distance` is d_ij or d_iB as in `jetforge.physics.clustering.kernel`;
-        px, py, pz and energy are those of what was made.
+        -1 where `first` became a jet of its own. `distance` is d_ij or d_iB as in `jetforge.physics.clustering.kernel`,
+        at most the largest float; px, py, pz and energy are those of what was made.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def clustering_history(
     JetforgeError
         If an argument makes no sense.
     """
-    power, reach, wta = power_of(algorithm), radius_of(radius), is_wta(recombination)
+    power, reach, wta = power_of(algorithm), radius_of("radius", radius, optional=True), is_wta(recombination)
     flat = flat_of(constituents)
     counts = np.diff(flat.offsets)
     if reach == inf:
@@ -141,12 +143,12 @@ def exclusive_distances(
     constituents, algorithm, radius, recombination, num_threads
         As for `exclusive_subjets`.
     n
-        Numbers of subjets, each 1 or more.
+        Numbers of subjets, each from 1 to 2^31.
 
     Returns
     -------
     array, float64, shape (n_jets, len(n))
-        0 for a jet of n constituents or fewer.
+        0 for a jet of n constituents or fewer; at most the largest float, where kt^2p is beyond.
 
     Raises
     ------
@@ -155,8 +157,8 @@ def exclusive_distances(
     JetforgeError
         If an argument makes no sense.
     """
-    wanted = whole_numbers("n", n, 1)
-    power, reach, wta = power_of(algorithm), radius_of(radius), is_wta(recombination)
+    wanted = whole_numbers("n", n, 1, _MOST_SUBJETS)
+    power, reach, wta = power_of(algorithm), radius_of("radius", radius, optional=True), is_wta(recombination)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
     out = np.zeros((n_jets, len(wanted)))

@@ -34,6 +34,7 @@ from jetforge.physics.flat import FlatJets
 from jetforge.physics.kinematics import rapidity, wrapped
 
 _LEAST_WEIGHT = 1e-90
+_LARGEST = 1.7976931348623157e308
 
 
 class Particles(NamedTuple):
@@ -55,7 +56,7 @@ class History(NamedTuple):
     """What each step did: the two entries of `Particles` that it merged and their distance; room for n steps.
 
     `second` is -1 where `first` became a jet of its own, and -2 - k where entry k was dropped by a `Veto`.
-    `distance` is d_ij or d_iB, in GeV^2p.
+    `distance` is d_ij or d_iB, in GeV^2p, at most the largest float.
     """
 
     first: npt.NDArray[np.int64]
@@ -100,6 +101,45 @@ def load_particles(flat: FlatJets, j: int, particles: Particles) -> int:
         particles.pz[i] = flat.pz[o + i]
         particles.energy[i] = flat.energy[o + i]
     return int(n)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def mass_squared(px: float, py: float, pz: float, energy: float) -> float:
+    """Return m^2 in the order of operations of FastJet; rounding may make it negative."""
+    return (energy + pz) * (energy - pz) - (px * px + py * py)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def entry_mass_squared(particles: Particles, k: int) -> float:
+    """Return m^2 of an entry."""
+    return float(mass_squared(particles.px[k], particles.py[k], particles.pz[k], particles.energy[k]))
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def pair_mass_squared(particles: Particles, i: int, j: int) -> float:
+    """Return m^2 of the sum of two entries."""
+    px, py, pz, energy = particles.px, particles.py, particles.pz, particles.energy
+    return float(mass_squared(px[i] + px[j], py[i] + py[j], pz[i] + pz[j], energy[i] + energy[j]))
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def delta_squared(particles: Particles, i: int, j: int) -> float:
+    """Return the squared distance of two entries in rapidity and azimuth."""
+    dy = particles.rapidity[i] - particles.rapidity[j]
+    dphi = wrapped(particles.phi[i] - particles.phi[j])
+    return float(dy * dy + dphi * dphi)
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def soft_threshold(z_cut: float, beta: float, delta2: float, r02: float) -> float:
+    """Return z_cut (Delta/R0)^beta, infinite for Delta = 0 and beta < 0; 0 for z_cut = 0.
+
+    Where Delta sets R0 and is 0, the two are equal.
+    """
+    if beta == 0.0 or z_cut == 0.0:
+        return z_cut
+    ratio2 = delta2 / r02 if r02 > 0.0 else 1.0
+    return z_cut * float(ratio2 ** (0.5 * beta))
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -158,9 +198,7 @@ def _is_vetoed(particles: Particles, hard: int, soft: int, delta2: float, veto: 
     total = pt_hard + pt_soft
     if veto.vector_sum:
         total = sqrt((px[hard] + px[soft]) ** 2 + (py[hard] + py[soft]) ** 2)
-    threshold = veto.z_cut
-    if veto.beta != 0.0:
-        threshold *= (delta2 / (veto.R0 * veto.R0)) ** (0.5 * veto.beta)
+    threshold = soft_threshold(veto.z_cut, veto.beta, delta2, veto.R0 * veto.R0)
     return delta2 > veto.r_cut * veto.r_cut and pt_soft < threshold * total
 
 
@@ -195,7 +233,7 @@ def _add_to_winner(particles: Particles, hard: int, soft: int, k: int) -> None:
     if pt2 > 0.0:
         pt_hard = sqrt(pt2)
         pt = pt_hard + sqrt(px[soft] * px[soft] + py[soft] * py[soft])
-        m2 = max((energy[hard] + pz[hard]) * (energy[hard] - pz[hard]) - pt2, 0.0)
+        m2 = max(entry_mass_squared(particles, hard), 0.0)
         stretch = sqrt((pt * pt + m2) / (pt2 + m2))
         px[k] *= pt / pt_hard
         py[k] *= pt / pt_hard
@@ -217,13 +255,11 @@ def _merge(
 ) -> None:
     """Make entry k of entries i and j, and note step t."""
     px, py = particles.px, particles.py
-    dy = particles.rapidity[i] - particles.rapidity[j]
-    dphi = wrapped(particles.phi[i] - particles.phi[j])
-    delta2 = dy * dy + dphi * dphi
+    delta2 = delta_squared(particles, i, j)
     distance = delta2 if metric.radius2 == inf else delta2 / metric.radius2
     if metric.power != 0.0:
         weight = min(_weight(px[i], py[i], metric), _weight(px[j], py[j], metric))
-        distance *= weight * metric.scale**metric.power
+        distance = min(distance * weight * metric.unit, _LARGEST)
     history.first[t] = i
     history.second[t] = j
     history.distance[t] = distance
@@ -269,7 +305,7 @@ def _recombine(
             history.first[t] = entry
             history.second[t] = -1
             weight = 1.0 if weights is None else _weight(particles.px[entry], particles.py[entry], metric)
-            history.distance[t] = weight * metric.scale**metric.power
+            history.distance[t] = min(weight * metric.unit, _LARGEST)
             vacate(slots, b, remaining, mask)
             lowest = least_bound(slots, padded(remaining))
             t += 1
@@ -320,7 +356,9 @@ def cluster_vetoing(
     scale = 0.0
     for i in range(n):
         scale = max(scale, particles.px[i] ** 2 + particles.py[i] ** 2)
-    metric = Metric(power, scale if scale > 0.0 else 1.0, radius * radius, mask)
+    scale = scale if scale > 0.0 else 1.0
+    unit = 1.0 if power == 0.0 else min(scale**power, _LARGEST)
+    metric = Metric(power, scale, unit, radius * radius, mask)
     if power == 0.0:  # all weights are 1, and all distances to the beam the same
         return _recombine(n, particles, history, slots, None, metric, wta, veto)
     return _recombine(n, particles, history, slots, slots.weight, metric, wta, veto)

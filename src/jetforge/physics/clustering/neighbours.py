@@ -4,7 +4,8 @@ Each remaining pseudojet sits in a slot with a lower bound on its distance to th
 pair is covered by the bound of at least one of the two. If the neighbour that gave the smallest bound is
 still there, these two are the closest pair; if not, that bound is measured anew. A distance carries the number of a
 slot in its last bits, so that a plain running minimum, which the compiler vectorises, also tells where it
-is. Distances that agree to 1e-13 (up to 256 constituents) thus count as equal.
+is. Of jets of up to 255 constituents, distances that agree to 6e-14 thus count as equal; of twice
+as many, to twice that.
 """
 
 from typing import NamedTuple
@@ -47,6 +48,7 @@ class Metric(NamedTuple):
 
     power: float
     scale: float  # kt^2 of the hardest constituent
+    unit: float  # scale^power, at most the largest float
     radius2: float  # inf for no beam
     mask: int
 

@@ -16,12 +16,23 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.physics.arguments import whole_number
-from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
+from jetforge.physics.clustering.kernel import (
+    History,
+    Particles,
+    cluster,
+    delta_squared,
+    entry_mass_squared,
+    load_particles,
+    pair_mass_squared,
+    workspace,
+)
 from jetforge.physics.flat import FlatJets, flat_of
-from jetforge.physics.kinematics import largest_jet, wrapped
+from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.parallel import for_all_jets
 
 _MOST_SCALES = 1000
+_SAME_DIRECTION = 1e-13  # times E^2/pT^2: what rounding makes of the distance of collinear prongs
+_MASSLESS = 1e-14  # times E^2: what rounding makes of the square of a mass
 
 _Floats = npt.NDArray[np.float64]
 
@@ -58,11 +69,13 @@ def kt_splittings(constituents: Any, *, n_scales: int = 3, num_threads: int | No
             sqrt(d23), sqrt(d34) ... (Butterworth, Cox, Forshaw, hep-ph/0201098; ATLAS, arXiv:1306.4945).
         z_cut (n_jets, n_scales)
             Column n - 1 is d_(n, n+1)/(d_(n, n+1) + m^2), with the mass m of what step n splits (Thaler, Wang,
-            arXiv:0806.0023); ATLAS calls the first z12 (arXiv:1808.07858). From 0 to 1.
+            arXiv:0806.0023); ATLAS calls the first z12 (arXiv:1808.07858). From 0 to 1. It is 0 for two prongs in the
+            same direction; a mass below the rounding of the energies is taken as that of two massless prongs.
         delta_r (n_jets,)
             Distance in rapidity and azimuth of the last two subjets.
         mass_drop (n_jets,)
-            The larger of the masses of the last two subjets, over the mass of the jet; 0 for a jet without mass.
+            The larger of the masses of the last two subjets, over the mass of the jet; 0 for a jet without mass, to
+            the rounding of its energy.
         q_w (n_jets,)
             The smallest mass in GeV of a pair of the last three subjets, for a W boson among the three prongs of
             a top quark (Thaler, Wang, arXiv:0806.0023).
@@ -76,9 +89,12 @@ def kt_splittings(constituents: Any, *, n_scales: int = 3, num_threads: int | No
 
     Notes
     -----
-    All are infrared and collinear safe, and none is changed by boosts along the beam. ATLAS clusters with R = 1.5, and
-    takes the distance of pseudorapidities for delta_r (KtDR); as long as no step joins what is farther apart than R,
-    the clusterings are the same.
+    sqrt_d and q_w are infrared and collinear safe. Ratios and directions are safe only where the prongs are hard and
+    apart: z_cut and mass_drop for a jet of a mass above some cut, delta_r for a sqrt_d above some cut. A jet of one
+    prong has none: a collinear splitting or a soft particle sets its delta_r and its mass_drop.
+
+    None is changed by boosts along the beam. ATLAS clusters with R = 1.5, and takes the distance of pseudorapidities
+    for delta_r (KtDR); as long as no step joins what is farther apart than R, the clusterings are the same.
     """
     n_scales = whole_number("n_scales", n_scales, 1, _MOST_SCALES)
     flat = flat_of(constituents)
@@ -115,31 +131,34 @@ def q_w(constituents: Any, *, num_threads: int | None = None) -> _Floats:
 
 
 @njit(cache=True, error_model="numpy")
-def _mass2(px: float, py: float, pz: float, energy: float) -> float:
-    """Return the square of the mass in the order of operations of FastJet, 0 where rounding makes it negative."""
-    return max((energy + pz) * (energy - pz) - (px * px + py * py), 0.0)
+def _pt2(particles: Particles, k: int) -> float:
+    return float(particles.px[k] * particles.px[k] + particles.py[k] * particles.py[k])
 
 
 @njit(cache=True, error_model="numpy")
-def _pt(particles: Particles, k: int) -> float:
-    return sqrt(particles.px[k] * particles.px[k] + particles.py[k] * particles.py[k])
+def _z_cut(particles: Particles, a: int, b: int, made: int) -> float:
+    """Return d/(d + m^2) of the step that made an entry of prongs a and b; 0 where they have the same direction."""
+    pt2_a, pt2_b = _pt2(particles, a), _pt2(particles, b)
+    delta2 = delta_squared(particles, a, b)
+    d = min(pt2_a, pt2_b) * delta2
+    if d <= 0.0:
+        return 0.0
+    steepness = max(particles.energy[a] / sqrt(pt2_a), particles.energy[b] / sqrt(pt2_b))
+    if sqrt(delta2) <= _SAME_DIRECTION * steepness * steepness:
+        return 0.0
+    m2, energy = max(entry_mass_squared(particles, made), 0.0), particles.energy[made]
+    if m2 <= _MASSLESS * energy * energy:
+        m2 = sqrt(pt2_a) * sqrt(pt2_b) * delta2
+    return 1.0 / (1.0 + m2 / d)
 
 
 @njit(cache=True, error_model="numpy")
-def _distance(particles: Particles, i: int, j: int) -> float:
-    dy, dphi = particles.rapidity[i] - particles.rapidity[j], wrapped(particles.phi[i] - particles.phi[j])
-    return sqrt(dy * dy + dphi * dphi)
-
-
-@njit(cache=True, error_model="numpy")
-def _entry_mass2(particles: Particles, k: int) -> float:
-    return float(_mass2(particles.px[k], particles.py[k], particles.pz[k], particles.energy[k]))
-
-
-@njit(cache=True, error_model="numpy")
-def _pair_mass2(particles: Particles, i: int, j: int) -> float:
-    px, py, pz, energy = particles.px, particles.py, particles.pz, particles.energy
-    return float(_mass2(px[i] + px[j], py[i] + py[j], pz[i] + pz[j], energy[i] + energy[j]))
+def _mass_drop(particles: Particles, a: int, b: int, made: int) -> float:
+    m2, energy = entry_mass_squared(particles, made), particles.energy[made]
+    if m2 <= _MASSLESS * energy * energy:
+        return 0.0
+    heavier = max(entry_mass_squared(particles, a), entry_mass_squared(particles, b), 0.0)
+    return sqrt(min(heavier / m2, 1.0))
 
 
 @njit(cache=True, error_model="numpy")
@@ -149,8 +168,9 @@ def _least_pair_mass(n: int, particles: Particles, history: History) -> float:
     opened = 2 * n - 3
     third = j if i == opened else i
     k, m = history.first[n - 3], history.second[n - 3]
-    least2 = min(_pair_mass2(particles, k, m), _pair_mass2(particles, k, third), _pair_mass2(particles, m, third))
-    return sqrt(least2)
+    least2 = pair_mass_squared(particles, k, m)
+    least2 = min(least2, pair_mass_squared(particles, k, third), pair_mass_squared(particles, m, third))
+    return sqrt(max(least2, 0.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -165,15 +185,11 @@ def _splittings_kernel(first: int, last: int, flat: FlatJets, out: KtSplittings)
         cluster(n, particles, history, slots, 1.0, inf, False)
         for t in range(n - 2, max(n - 2 - n_scales, -1), -1):
             a, b = history.first[t], history.second[t]
-            sqrt_d = min(_pt(particles, a), _pt(particles, b)) * _distance(particles, a, b)
-            out.sqrt_d[j, n - 2 - t] = sqrt_d
-            if sqrt_d > 0.0:
-                out.z_cut[j, n - 2 - t] = 1.0 / (1.0 + _entry_mass2(particles, n + t) / (sqrt_d * sqrt_d))
+            least_pt = sqrt(min(_pt2(particles, a), _pt2(particles, b)))
+            out.sqrt_d[j, n - 2 - t] = least_pt * sqrt(delta_squared(particles, a, b))
+            out.z_cut[j, n - 2 - t] = _z_cut(particles, a, b, n + t)
         a, b = history.first[n - 2], history.second[n - 2]
-        out.delta_r[j] = _distance(particles, a, b)
-        m2 = _entry_mass2(particles, 2 * n - 2)
-        if m2 > 0.0:
-            ratio2 = max(_entry_mass2(particles, a), _entry_mass2(particles, b)) / m2
-            out.mass_drop[j] = sqrt(min(ratio2, 1.0))
+        out.delta_r[j] = sqrt(delta_squared(particles, a, b))
+        out.mass_drop[j] = _mass_drop(particles, a, b, 2 * n - 2)
         if n > 2:
             out.q_w[j] = _least_pair_mass(n, particles, history)

@@ -22,7 +22,10 @@ from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.parallel import for_all_jets
 
-_JETS_PER_BLOCK = 32_768
+_JETS_PER_BLOCK = 8_192
+_MOST_SUBJETS = 2**31
+
+_COMPONENTS = ("px", "py", "pz", "energy")
 
 _Floats = npt.NDArray[np.float64]
 _Integers = npt.NDArray[np.int64]
@@ -186,8 +189,8 @@ def _kept(values: npt.NDArray[Any], offsets: _Integers, counts: _Integers) -> np
 
 def _block(
     flat: FlatJets, start: int, end: int, arguments: tuple[Any, ...], num_threads: int | None
-) -> tuple[_Integers, list[_Floats], _Integers, _Integers]:
-    """Return counts, momenta, sizes and members of the subjets of the jets start <= j < end."""
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of the subjets of the jets start <= j < end: counts, momenta, sizes and members."""
     offsets = flat.offsets[start : end + 1] - flat.offsets[start]
     size = int(offsets[-1])
     out = _Subjets(
@@ -200,7 +203,8 @@ def _block(
     momenta = [_kept(component, offsets, out.counts) for component in out.momenta]
     sizes = _kept(out.sizes, offsets, out.counts)
     ends = np.concatenate([[0], np.cumsum(sizes)])[np.concatenate([[0], np.cumsum(out.counts)])]
-    return out.counts, momenta, sizes, _kept(out.members, offsets, np.diff(ends))
+    members = _kept(out.members, offsets, np.diff(ends))
+    return {"counts": out.counts, **dict(zip(_COMPONENTS, momenta, strict=True)), "sizes": sizes, "members": members}
 
 
 def _subjets(
@@ -208,13 +212,29 @@ def _subjets(
 ) -> ak.Array:
     arguments = (power_of(algorithm), radius, is_wta(recombination), stop)
     flat = flat_of(constituents)
-    n_jets = len(flat.offsets) - 1
-    starts = range(0, max(n_jets, 1), _JETS_PER_BLOCK)
-    blocks = [_block(flat, j, min(j + _JETS_PER_BLOCK, n_jets), arguments, num_threads) for j in starts]
-    counts, sizes, members = (np.concatenate([block[i] for block in blocks]) for i in (0, 2, 3))
-    momenta = [np.concatenate([block[1][i] for block in blocks]) for i in range(4)]
-    lists = ak.unflatten(members, sizes).layout
-    return ak.unflatten(momentum_records(*momenta, constituents=lists), counts)
+    n_jets, room = len(flat.offsets) - 1, len(flat.px)
+    # Room for the most subjets that there can be: memory that is not written to is not taken, and given back below.
+    columns: dict[str, npt.NDArray[Any]] = {name: np.empty(room) for name in _COMPONENTS}
+    columns |= {name: np.empty(room, dtype=np.int64) for name in ("sizes", "members")}
+    columns["counts"] = np.empty(n_jets, dtype=np.int64)
+    filled = dict.fromkeys(columns, 0)
+    for start in range(0, n_jets, _JETS_PER_BLOCK):
+        block = _block(flat, start, min(start + _JETS_PER_BLOCK, n_jets), arguments, num_threads)
+        for name, part in block.items():
+            columns[name][filled[name] : filled[name] + len(part)] = part
+            filled[name] += len(part)
+    for name, column in columns.items():
+        column.resize(filled[name], refcheck=False)
+    lists = _lists(columns["sizes"], ak.contents.NumpyArray(columns["members"]))
+    records = momentum_records(*(columns[name] for name in _COMPONENTS), constituents=lists)
+    return ak.Array(_lists(columns["counts"], records.layout), behavior=records.behavior)
+
+
+def _lists(counts: _Integers, content: Any) -> Any:
+    """Return the layout of lists of so many entries each."""
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return ak.contents.ListOffsetArray(ak.index.Index64(offsets), content)
 
 
 def inclusive_subjets(
@@ -233,7 +253,7 @@ def inclusive_subjets(
     constituents
         Jets: an awkward array of constituents, a `jetforge.Jets` or a `FlatJets`; momenta in GeV.
     radius
-        R of the distances in rapidity and azimuth.
+        R of the distances in rapidity and azimuth, from 1e-6 to 1e6.
     algorithm
         ``"antikt"``, ``"kt"``, ``"cambridge_aachen"``, or the power p of the generalised kt algorithm.
     pt_min
@@ -256,8 +276,8 @@ def inclusive_subjets(
     JetforgeError
         If an argument makes no sense.
     """
-    pt_min = number("pt_min", pt_min, least=0)
-    return _subjets(constituents, algorithm, radius_of(radius), recombination, _Stop(True, pt_min, 0, 0.0), num_threads)
+    stop = _Stop(True, number("pt_min", pt_min, least=0), 0, 0.0)
+    return _subjets(constituents, algorithm, radius_of("radius", radius), recombination, stop, num_threads)
 
 
 def exclusive_subjets(
@@ -277,14 +297,14 @@ def exclusive_subjets(
     constituents
         Jets: an awkward array of constituents, a `jetforge.Jets` or a `FlatJets`; momenta in GeV.
     n_subjets
-        Stop at so many subjets; a jet with fewer constituents has one subjet each. Give this or `dcut`.
+        Stop at so many subjets, from 1 to 2^31; a jet with fewer constituents has one subjet each. Give this or `dcut`.
     dcut
         Stop before the first step whose distance is above: GeV^2p, thus GeV^2 for the kt algorithm.
     algorithm
         ``"kt"``, ``"cambridge_aachen"``, ``"antikt"``, or the power p of the generalised kt algorithm.
     radius
-        R of the distances min(kt_i^2p, kt_j^2p) Delta_ij^2/R^2; what comes closest to the beam belongs to no
-        subjet. By default no beam, and distances without 1/R^2.
+        R of the distances min(kt_i^2p, kt_j^2p) Delta_ij^2/R^2, from 1e-6 to 1e6; what comes closest to the
+        beam belongs to no subjet. By default no beam, and distances without 1/R^2.
     recombination
         ``"E"`` or ``"wta"`` (winner-take-all, arXiv:1310.7584).
     num_threads
@@ -305,7 +325,8 @@ def exclusive_subjets(
     """
     if (n_subjets is None) == (dcut is None):
         raise JetforgeError("exclusive subjets: give either n_subjets or dcut")
-    number_left = 0 if n_subjets is None else whole_number("n_subjets", n_subjets, 1)
+    number_left = 0 if n_subjets is None else whole_number("n_subjets", n_subjets, 1, _MOST_SUBJETS)
     limit = inf if dcut is None else number("dcut", dcut, least=0, finite=False)
     stop = _Stop(False, 0.0, number_left, limit)
-    return _subjets(constituents, algorithm, radius_of(radius), recombination, stop, num_threads)
+    reach = radius_of("radius", radius, optional=True)
+    return _subjets(constituents, algorithm, reach, recombination, stop, num_threads)

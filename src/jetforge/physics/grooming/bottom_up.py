@@ -9,7 +9,18 @@ from numba import njit
 
 from jetforge.physics.arguments import number
 from jetforge.physics.clustering.algorithms import power_of
-from jetforge.physics.clustering.kernel import History, Particles, Veto, cluster_vetoing, load_particles, workspace
+from jetforge.physics.clustering.kernel import (
+    History,
+    Particles,
+    Veto,
+    cluster_vetoing,
+    delta_squared,
+    entry_mass_squared,
+    load_particles,
+    mass_squared,
+    pair_mass_squared,
+    workspace,
+)
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.grooming.records import (
     DROPPED,
@@ -33,7 +44,7 @@ from jetforge.physics.grooming.soft_drops import (
     condition_of,
     take_step,
 )
-from jetforge.physics.kinematics import largest_jet, wrapped
+from jetforge.physics.kinematics import largest_jet
 
 _LISTS = {"indices": INDICES, "dropped": DROPPED}
 
@@ -48,21 +59,14 @@ def _twice_mass_over_pt(n: int, particles: Particles) -> float:
         pz += particles.pz[i]
         energy += particles.energy[i]
     pt2 = px * px + py * py
-    m2 = (energy + pz) * (energy - pz) - pt2
+    m2 = mass_squared(px, py, pz, energy)
     return 2.0 * sqrt(m2 / pt2) if m2 > 0.0 and pt2 > 0.0 else 0.0
-
-
-@njit(cache=True, error_model="numpy")
-def _mass2_of_pair(particles: Particles, i: int, j: int) -> float:
-    px, py = particles.px[i] + particles.px[j], particles.py[i] + particles.py[j]
-    pz, energy = particles.pz[i] + particles.pz[j], particles.energy[i] + particles.energy[j]
-    return float((energy + pz) * (energy - pz) - (px * px + py * py))
 
 
 @njit(cache=True, error_model="numpy")
 def _list_vetoed(steps: int, particles: Particles, history: History, vector_sum: bool, lists: Lists) -> None:
     """List the merges that dropped their softer prong."""
-    px, py, pz, energy = particles.px, particles.py, particles.pz, particles.energy
+    px, py = particles.px, particles.py
     for t in range(steps):
         if history.second[t] > -2:
             continue
@@ -71,13 +75,9 @@ def _list_vetoed(steps: int, particles: Particles, history: History, vector_sum:
         total = sqrt(pt2_hard) + sqrt(pt2_soft)
         if vector_sum:
             total = sqrt((px[hard] + px[soft]) ** 2 + (py[hard] + py[soft]) ** 2)
-        dy = particles.rapidity[hard] - particles.rapidity[soft]
-        dphi = wrapped(particles.phi[hard] - particles.phi[soft])
-        delta2 = dy * dy + dphi * dphi
-        m2 = _mass2_of_pair(particles, hard, soft)
-        m2_hard = (energy[hard] + pz[hard]) * (energy[hard] - pz[hard]) - pt2_hard
-        m2_soft = (energy[soft] + pz[soft]) * (energy[soft] - pz[soft]) - pt2_soft
-        heavier = max(m2_hard, m2_soft)
+        delta2 = delta_squared(particles, hard, soft)
+        m2 = pair_mass_squared(particles, hard, soft)
+        heavier = max(entry_mass_squared(particles, hard), entry_mass_squared(particles, soft))
         mu = sqrt(heavier / m2) if m2 > 0.0 and heavier > 0.0 else 0.0
         list_dropped(lists, sqrt(pt2_soft) / total, sqrt(delta2), branch_kt(particles, soft, delta2), mu)
 
@@ -137,7 +137,7 @@ def _pruning_parameters(z_cut: float, R_cut_factor: float, algorithm: str | floa
 
 
 def pruning_arrays(
-    flat: FlatJets,
+    constituents: Any,
     z_cut: float = 0.1,
     R_cut_factor: float = 0.5,
     *,
@@ -146,7 +146,7 @@ def pruning_arrays(
 ) -> GroomedArrays:
     """Return what `pruning` finds as flat arrays, without lists; arguments and errors are those of `pruning`."""
     parameters = _pruning_parameters(z_cut, R_cut_factor, algorithm)
-    return groom_arrays(_bottom_up_kernel, flat, *parameters, num_threads=num_threads)
+    return groom_arrays(_bottom_up_kernel, flat_of(constituents), *parameters, num_threads=num_threads)
 
 
 def pruning(
@@ -211,24 +211,24 @@ def _bottom_up_parameters(
 
 
 def bottom_up_soft_drop_arrays(
-    flat: FlatJets,
+    constituents: Any,
     z_cut: float = 0.05,
     beta: float = 1.0,
-    R0: float = 1.0,
+    R0: float = 0.8,
     *,
     algorithm: str | float = "cambridge_aachen",
     num_threads: int | None = None,
 ) -> GroomedArrays:
     """Return what `bottom_up_soft_drop` finds as flat arrays, without lists; arguments and errors are the same."""
     parameters = _bottom_up_parameters(z_cut, beta, R0, algorithm)
-    return groom_arrays(_bottom_up_kernel, flat, *parameters, num_threads=num_threads)
+    return groom_arrays(_bottom_up_kernel, flat_of(constituents), *parameters, num_threads=num_threads)
 
 
 def bottom_up_soft_drop(
     constituents: Any,
     z_cut: float = 0.05,
     beta: float = 1.0,
-    R0: float = 1.0,
+    R0: float = 0.8,
     *,
     algorithm: str | float = "cambridge_aachen",
     num_threads: int | None = None,

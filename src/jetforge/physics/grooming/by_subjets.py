@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.physics.arguments import number, whole_number
-from jetforge.physics.clustering.algorithms import power_of
+from jetforge.physics.clustering.algorithms import power_of, radius_of
 from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.grooming.records import (
@@ -29,6 +29,9 @@ from jetforge.physics.grooming.records import (
 from jetforge.physics.kinematics import largest_jet
 
 _NO_LIMIT = 2**62
+_MOST_SUBJETS = 2**31
+# A cut at a subjet's own share must not lose it to the rounding of two sums.
+_ROUNDING = 1e-12
 _LISTS = {"indices": INDICES, "subjets": PRONGS}
 
 
@@ -84,7 +87,7 @@ def _subjet_kernel(
         clear_jet(out, j)
         n = load_particles(flat, j, particles)
         steps = cluster(n, particles, history, slots, power, radius, False)
-        pt_min = pt_fraction * _jet_pt(n, particles)
+        pt_min = (1.0 - _ROUNDING) * pt_fraction * _jet_pt(n, particles)
         clear_marks(n, kept)
         chosen = _choose(steps, particles, history, pt_min, most, subjets)
         for s in range(chosen):
@@ -102,15 +105,15 @@ def _subjet_kernel(
 
 def _trimming_parameters(R_sub: float, pt_fraction: float, algorithm: str | float) -> tuple[float, float, float, int]:
     fraction = number("pt_fraction", pt_fraction, least=0, most=1)
-    return power_of(algorithm), number("R_sub", R_sub, above=0), fraction, _NO_LIMIT
+    return power_of(algorithm), radius_of("R_sub", R_sub), fraction, _NO_LIMIT
 
 
 def _filtering_parameters(R_sub: float, n_hardest: int, algorithm: str | float) -> tuple[float, float, float, int]:
-    return power_of(algorithm), number("R_sub", R_sub, above=0), 0.0, whole_number("n_hardest", n_hardest, 1)
+    return power_of(algorithm), radius_of("R_sub", R_sub), 0.0, whole_number("n_hardest", n_hardest, 1, _MOST_SUBJETS)
 
 
 def trimming_arrays(
-    flat: FlatJets,
+    constituents: Any,
     R_sub: float = 0.3,
     pt_fraction: float = 0.05,
     *,
@@ -119,7 +122,7 @@ def trimming_arrays(
 ) -> GroomedArrays:
     """Return what `trimming` finds as flat arrays, without lists; arguments and errors are those of `trimming`."""
     parameters = _trimming_parameters(R_sub, pt_fraction, algorithm)
-    return groom_arrays(_subjet_kernel, flat, *parameters, num_threads=num_threads)
+    return groom_arrays(_subjet_kernel, flat_of(constituents), *parameters, num_threads=num_threads)
 
 
 def trimming(
@@ -140,9 +143,10 @@ def trimming(
     constituents
         As for `soft_drop`.
     R_sub
-        Radius of the subjets, above 0.
+        Radius of the subjets, from 1e-6 to 1e6.
     pt_fraction
-        Smallest pT of a subjet over that of the jet (of the vector sum of its constituents), from 0 to 1.
+        Smallest pT of a subjet over that of the jet (of the vector sum of its constituents), from 0 to 1,
+        to a rounding of 1e-12.
     algorithm
         "kt" as in the paper, "cambridge_aachen", "antikt", or the power p of the generalised kt algorithm; E scheme.
     num_threads
@@ -170,7 +174,7 @@ def trimming(
 
 
 def filtering_arrays(
-    flat: FlatJets,
+    constituents: Any,
     R_sub: float = 0.3,
     n_hardest: int = 3,
     *,
@@ -179,7 +183,7 @@ def filtering_arrays(
 ) -> GroomedArrays:
     """Return what `filtering` finds as flat arrays, without lists; arguments and errors are those of `filtering`."""
     parameters = _filtering_parameters(R_sub, n_hardest, algorithm)
-    return groom_arrays(_subjet_kernel, flat, *parameters, num_threads=num_threads)
+    return groom_arrays(_subjet_kernel, flat_of(constituents), *parameters, num_threads=num_threads)
 
 
 def filtering(
@@ -201,7 +205,7 @@ def filtering(
     constituents, R_sub, num_threads
         As for `trimming`.
     n_hardest
-        Number of subjets kept, from 1; all where there are fewer.
+        Number of subjets kept, from 1 to 2^31; all where there are fewer.
     algorithm
         "cambridge_aachen" as in the paper, "kt", "antikt", or the power p of the generalised kt algorithm; E scheme.
 

@@ -11,8 +11,17 @@ import numpy as np
 from numba import njit
 
 from jetforge.physics.arguments import choice, number
-from jetforge.physics.clustering.algorithms import power_of
-from jetforge.physics.clustering.kernel import History, Particles, cluster, load_particles, workspace
+from jetforge.physics.clustering.algorithms import power_of, radius_of
+from jetforge.physics.clustering.kernel import (
+    History,
+    Particles,
+    cluster,
+    delta_squared,
+    entry_mass_squared,
+    load_particles,
+    soft_threshold,
+    workspace,
+)
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.grooming.records import (
     DROPPED,
@@ -28,7 +37,7 @@ from jetforge.physics.grooming.records import (
     list_indices,
     write_jet,
 )
-from jetforge.physics.kinematics import largest_jet, wrapped
+from jetforge.physics.kinematics import largest_jet
 
 MODES = {"groom": True, "tag": False}
 SYMMETRIES = {"scalar_z": 0, "vector_z": 1, "y": 2}
@@ -83,17 +92,12 @@ def condition_of(
     return Condition(
         number("z_cut", z_cut, least=0, most=1),
         number("beta", beta),
-        number("R0", R0, above=0),
+        radius_of("R0", R0),
         inf if mu_cut is None else number("mu_cut", mu_cut, above=0, finite=False),
         choice("symmetry", symmetry, SYMMETRIES),
         choice("recursion", recursion, RECURSIONS),
         choice("mode", mode, MODES),
     )
-
-
-@njit(cache=True, error_model="numpy")
-def _mass2(particles: Particles, k: int, pt2: float) -> float:
-    return float((particles.energy[k] + particles.pz[k]) * (particles.energy[k] - particles.pz[k]) - pt2)
 
 
 @njit(cache=True, error_model="numpy")
@@ -105,10 +109,9 @@ def take_step(n: int, k: int, particles: Particles, history: History, condition:
     i, j = history.first[k - n], history.second[k - n]
     pt2 = px[k] * px[k] + py[k] * py[k]
     pt2_i, pt2_j = px[i] * px[i] + py[i] * py[i], px[j] * px[j] + py[j] * py[j]
-    m2, m2_i, m2_j = _mass2(particles, k, pt2), _mass2(particles, i, pt2_i), _mass2(particles, j, pt2_j)
-    dy = particles.rapidity[i] - particles.rapidity[j]
-    dphi = wrapped(particles.phi[i] - particles.phi[j])
-    delta2 = dy * dy + dphi * dphi
+    m2 = entry_mass_squared(particles, k)
+    m2_i, m2_j = entry_mass_squared(particles, i), entry_mass_squared(particles, j)
+    delta2 = delta_squared(particles, i, j)
     if pt2 <= 0.0:
         return Step(BROKEN, k, -1, 0.0, 0.0, 0.0)
     if condition.symmetry == 2:
@@ -118,10 +121,7 @@ def take_step(n: int, k: int, particles: Particles, history: History, condition:
     else:
         total = sqrt(pt2) if condition.symmetry == 1 else sqrt(pt2_i) + sqrt(pt2_j)
         z = sqrt(min(pt2_i, pt2_j)) / total
-    threshold = condition.z_cut
-    if condition.beta != 0.0:
-        threshold *= (delta2 / r02) ** (0.5 * condition.beta)
-    passed = z > threshold
+    passed = z > soft_threshold(condition.z_cut, condition.beta, delta2, r02)
     heavier = max(m2_i, m2_j)
     mu = sqrt(heavier / m2) if m2 > 0.0 and heavier > 0.0 else 0.0
     if passed and condition.mu_cut < inf:
@@ -189,10 +189,10 @@ def _soft_drop_kernel(
 
 
 def soft_drop_arrays(
-    flat: FlatJets,
+    constituents: Any,
     z_cut: float = 0.1,
     beta: float = 0.0,
-    R0: float = 1.0,
+    R0: float = 0.8,
     *,
     mode: str = "groom",
     symmetry: str = "scalar_z",
@@ -204,14 +204,14 @@ def soft_drop_arrays(
     """Return what `soft_drop` finds as flat arrays, without lists; arguments and errors are those of `soft_drop`."""
     condition = condition_of(z_cut, beta, R0, symmetry, mu_cut, recursion, mode)
     power = power_of(algorithm)
-    return groom_arrays(_soft_drop_kernel, flat, condition, power, num_threads=num_threads)
+    return groom_arrays(_soft_drop_kernel, flat_of(constituents), condition, power, num_threads=num_threads)
 
 
 def soft_drop(
     constituents: Any,
     z_cut: float = 0.1,
     beta: float = 0.0,
-    R0: float = 1.0,
+    R0: float = 0.8,
     *,
     mode: str = "groom",
     symmetry: str = "scalar_z",
@@ -241,8 +241,7 @@ def soft_drop(
         Angular exponent; 0 is the modified mass-drop condition. With beta < 0, soft and collinear splittings
         are both cut away, and `mode` "tag" is what is meant.
     R0
-        Angle at which the cut is z_cut, above 0; plays no role for beta = 0. The default is 1; analyses usually take
-        the jet radius.
+        Angle at which the cut is z_cut, from 1e-6 to 1e6, usually the radius of the jets; plays no role for beta = 0.
     mode
         "groom" keeps what is left when a branch cannot be split further, usually one constituent; "tag" returns an
         empty jet then.

@@ -9,6 +9,7 @@ from numba import njit
 
 from jetforge.errors import JetforgeError
 from jetforge.physics.arguments import known, number
+from jetforge.physics.clustering.algorithms import radius_of
 from jetforge.physics.clustering.kernel import History, Particles
 
 _POWERS = {"kt": 1.0, "half_kt": 0.5, "ca": 0.0, "antikt": -1.0, "genkt": None}
@@ -43,7 +44,7 @@ def seeds_of(axes: str, beta: float, power: float | None, radius: float | None) 
     power
         Power of genkt axes.
     radius
-        Radius of antikt and genkt axes.
+        Radius of antikt and genkt axes, from 1e-6 to 1e6.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def seeds_of(axes: str, beta: float, power: float | None, radius: float | None) 
         raise JetforgeError(f"axes_radius is for antikt and genkt axes, not {axes!r}; leave it out")
     if radius is None and family == "antikt":
         raise JetforgeError(f"axes {axes!r} needs axes_radius, the radius of the subjets")
-    reach = inf if radius is None else number("axes_radius", radius, above=0)
+    reach = radius_of("axes_radius", radius, optional=True)
     default = _POWERS[family]
     chosen = default if default is not None else (1.0 / beta if power is None else power)
     if family == "genkt":

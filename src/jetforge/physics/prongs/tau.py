@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import known, number, whole_number, whole_numbers
+from jetforge.physics.arguments import flag, known, number, whole_number, whole_numbers
 from jetforge.physics.flat import flat_of
 from jetforge.physics.parallel import for_all_jets
 from jetforge.physics.prongs.given_axes import given_axes
@@ -26,6 +26,7 @@ MEASURES = ("normalised", "unnormalised")
 """Names of the measures."""
 
 _MOST_AXES = 100
+_MOST_STEPS = 2**31
 _LARGEST_BETA = 10.0
 _LEAST_ACCURACY = 1e-10
 _LEAST_R0 = 1e-10  # R0^beta stays finite
@@ -68,8 +69,9 @@ def _choice(
     R0 = number("R0", R0, above=_LEAST_R0, most=1.0 / _LEAST_R0)
     known("measure", measure, MEASURES)
     cutoff = inf if R_cutoff is None else number("R_cutoff", R_cutoff, above=0.0)
+    one_pass = flag("one_pass", one_pass)
     accuracy = number("accuracy", accuracy, least=_LEAST_ACCURACY, most=1.0)
-    max_steps = whole_number("max_steps", max_steps, 1)
+    max_steps = whole_number("max_steps", max_steps, 1, _MOST_STEPS)
     if isinstance(axes, str):
         seeds, named_one_pass = seeds_of(axes, beta, axes_power, axes_radius)
     else:
@@ -78,7 +80,8 @@ def _choice(
         seeds, named_one_pass = Seeds(0.0, inf, False, False), False
     normalised = measure == "normalised"
     rule = Rule(beta, cutoff, accuracy, max_steps)
-    return Choice(seeds, one_pass or named_one_pass, rule, normalised, R0**beta, inf if normalised else cutoff * cutoff)
+    beam2 = inf if normalised else cutoff * cutoff
+    return Choice(seeds, one_pass or named_one_pass, rule, normalised, R0**beta, beam2)
 
 
 def nsubjettiness(
@@ -126,13 +129,13 @@ def nsubjettiness(
     axes_power
         p of genkt axes; by default 1/beta.
     axes_radius
-        Radius of antikt axes, or of genkt axes, which by default have none.
+        Radius of antikt axes, or of genkt axes, which by default have none; from 1e-6 to 1e6.
     one_pass
         Whether to move the axes to a minimum; this is for given axes, as names say it themselves.
     accuracy
         The minimisation ends when the axes move by this or less in the mean.
     max_steps
-        The minimisation ends after as many steps at the latest.
+        The minimisation ends after as many steps at the latest, from 1 to 2^31.
     measure
         ``"normalised"``, or ``"unnormalised"``: without the denominator, in GeV.
     R_cutoff
@@ -182,7 +185,7 @@ def nsubjettiness_ratio(
     constituents
         Awkward array of jets, `Jets` or `FlatJets`.
     numerator, denominator
-        N and M.
+        N and M, each from 1 to 100.
     **options
         As in `nsubjettiness`.
 
@@ -196,7 +199,8 @@ def nsubjettiness_ratio(
     DataError, JetforgeError
         As in `nsubjettiness`.
     """
-    tau = nsubjettiness(constituents, (numerator, denominator), **options)
+    n, m = whole_number("numerator", numerator, 1, _MOST_AXES), whole_number("denominator", denominator, 1, _MOST_AXES)
+    tau = nsubjettiness(constituents, (n, m), **options)
     ratio = np.zeros(len(tau))
     np.divide(tau[:, 0], tau[:, 1], out=ratio, where=tau[:, 1] > 0.0)
     return ratio
@@ -210,7 +214,7 @@ def nsubjettiness_axes(constituents: Any, n: int = 2, **options: Unpack[Nsubjett
     constituents
         Awkward array of jets, `Jets` or `FlatJets`.
     n
-        Number of axes.
+        Number of axes, from 1 to 100.
     **options
         As in `nsubjettiness`.
 
@@ -229,7 +233,7 @@ def nsubjettiness_axes(constituents: Any, n: int = 2, **options: Unpack[Nsubjett
     DataError, JetforgeError
         As in `nsubjettiness`.
     """
-    number = int(whole_numbers("n", n, 1, _MOST_AXES).max())
+    number = whole_number("n", n, 1, _MOST_AXES)
     choice = _choice(**options)
     flat = flat_of(constituents)
     n_jets = len(flat.offsets) - 1
