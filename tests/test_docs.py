@@ -242,7 +242,7 @@ def observable_rows() -> str:
     rows = ["| name | formula | source | safe |", "| --- | --- | --- | --- |"]
     for row in list_observables():
         formula = row.formula.replace("|", "\\|")
-        rows.append(f"| `{row.name}` | {formula} | {row.source} | {'yes' if row.is_safe else 'no'} |")
+        rows.append(f"| `{row.name}` | {formula} | {row.source} | {row.safe} |")
     return "\n".join(rows)
 
 

@@ -113,7 +113,10 @@ def test_energy_below_momentum_by_rounding_or_resolution_is_kept() -> None:
         ({"energy": [np.nan, 14, 14]}, r"jet 0, constituent 0 \(.*energy = nan\): not a finite momentum"),
         ({"py": [1, 2e100, 3]}, r"jet 0, constituent 1 \(.*py = 2e\+100.*: not a finite momentum"),
         ({"energy": [14, -14, 14]}, "jet 0, constituent 1 .*: the energy -14 GeV is negative; drop"),
-        ({"energy": [14, 14, 12]}, r"jet 1, constituent 0 .*12 GeV is below \|p\| = 13 GeV .*columns in the right order"),
+        (
+            {"energy": [14, 14, 12]},
+            r"jet 1, constituent 0 .*12 GeV is below \|p\| = 13 GeV .*columns in the right order",
+        ),
     ],
 )
 def test_a_broken_momentum_is_refused_with_its_place_and_value(columns: dict[str, Any], words: str) -> None:

@@ -91,7 +91,7 @@ class Jets:
                     missing = int(np.flatnonzero(np.ma.getmaskarray(column))[0])
                     jet = int(np.searchsorted(flat.offsets, missing, side="right")) - 1
                     raise DataError(
-                        f"jet {jet}, constituent {missing - flat.offsets[jet]}: {name} is missing (None); drop or fill it"
+                        f"jet {jet}, constituent {missing - flat.offsets[jet]}: {name} is missing (None); fill it"
                     )
                 columns[name] = np.ma.getdata(column)
         return cls(flat.offsets, columns, {name: np.asarray(value) for name, value in fields.items()})

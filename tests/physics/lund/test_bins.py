@@ -24,6 +24,16 @@ def test_edges_are_those_of_the_bins_and_ranges(jets):
     assert given.y_edges.tolist() == [-2.0, 0.0, 1.0]
 
 
+def test_ranges_may_be_arrays_and_edges_are_copied(jets):
+    plane = lund_density(jets, bins=2, x_range=np.array([0.0, 1.0]), y_range=[0, 4])
+    assert plane.x_edges.tolist() == [0.0, 0.5, 1.0]
+    assert plane.y_edges.tolist() == [0.0, 2.0, 4.0]
+    given = np.array([0.0, 1.0])
+    plane = lund_density(jets, edges=(given, given))
+    given[:] = 7.0
+    assert plane.x_edges.tolist() == [0.0, 1.0]
+
+
 def test_ranges_are_given_to_the_coordinates_by_default(jets):
     plane = lund_density(jets, x="psi", y="ln_inv_z")
     assert (plane.x_edges[0], plane.x_edges[-1]) == (-math.pi, math.pi)
@@ -42,7 +52,18 @@ def test_ranges_are_given_to_the_coordinates_by_default(jets):
         ({"bins": (3, -1)}, r"bins is \(.*-1\); it must be"),
         ({"bins": 2.5}, "bins is 2.5; it must be whole numbers"),
         ({"bins": (1, 2, 3)}, "bins is .*; it must be whole numbers"),
-        ({"x_range": (1.0, 1.0)}, "x_range is .*; it must be two or more finite numbers that rise"),
+        ({"x_range": (1.0, 1.0)}, "x_range is .*; it must be two finite numbers that rise"),
+        ({"x_range": (0.0, 1.0, 2.0)}, "x_range is .*; it must be two finite numbers that rise"),
+        ({"x_range": []}, "x_range is .*; it must be two finite numbers that rise"),
+        ({"x_range": {}}, "x_range is .*; it must be two finite numbers that rise"),
+        ({"y_range": 0}, "y_range is 0; it must be two finite numbers that rise"),
+        ({"y_range": ("0", "1")}, "y_range is .*; it must be two finite numbers that rise"),
+        ({"x_range": (-1e308, 1e308)}, "x_range is .*; it must be two finite numbers that rise"),
+        ({"x_range": (1.0, 1.0 + 1e-15)}, "x_range is .*; it is too narrow for 50 bins"),
+        ({"edges": 5}, "edges is 5; give those in x and those in y"),
+        ({"edges": ([0.0, 1j], [0.0, 1.0])}, "edges in x is .*; it must be two or more"),
+        ({"edges": ([0.0, 1.0], [[0.0], [0.0, 1.0]])}, "edges in y is .*; it must be two or more"),
+        ({"edges": ([0.0, 1.0], [0.0, 1.0]), "x_range": []}, "edges and ranges are both given"),
         ({"y_range": (0.0, math.inf)}, "y_range is .*inf"),
         ({"y_range": (math.nan, 1.0)}, "y_range is .*nan"),
         ({"edges": ([0.0, 1.0], [0.0])}, "edges in y is .*; it must be two or more finite numbers that rise"),

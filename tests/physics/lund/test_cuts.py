@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import jetforge
 from jetforge.errors import JetforgeError
+from jetforge.physics.grooming.recursive import recursive_soft_drop
 from jetforge.physics.lund.cuts import cut_tree, groomed_tree
 
 CAMBRIDGE = fastjet.JetDefinition(fastjet.cambridge_algorithm, fastjet.JetDefinition.max_allowable_R)
@@ -110,9 +111,6 @@ def test_cut_trees_of_generated_jets_are_those_that_fastjet_gives(
         assert_same(ours, fastjet_cut(jet, fate))
 
 
-GROOMERS = [(0.1, 0.0, 1.0), (0.05, 1.0, 0.8), (0.1, -0.5, 1.0), (0.5, 2.0, 0.8)]
-
-
 @pytest.mark.parametrize("recursive", [False, True])
 @pytest.mark.parametrize(
     ("z_cut", "beta", "R0"), [(0.1, 0.0, 1.0), (0.05, 1.0, 0.8), (0.1, -0.5, 1.0), (0.5, 2.0, 0.8)]
@@ -138,6 +136,31 @@ def test_a_groomed_tree_is_the_tree_of_what_soft_drop_leaves(generated_jets: ak.
         ours, theirs = groomed_tree(sample, z_cut=z_cut, beta=beta, R0=0.8), jetforge.lund_tree(left)
         assert ak.num(ours).tolist() == ak.num(theirs).tolist()
         assert ak.all(ak.isclose(ours.ln_kt, theirs.ln_kt, atol=1e-6))
+
+
+def extreme_jet(seed: int) -> Momenta:
+    """Return a jet of prongs far below the floors: distances to 1e-8, momenta to 1e-9 GeV."""
+    rng = np.random.default_rng(seed)
+    centre = rng.uniform(-0.5, 0.5, (2, 3))[:, rng.integers(0, 3, 20)]
+    y, phi = centre + rng.normal(size=(2, 20)) * 10.0 ** rng.uniform(-8, -1, 20)
+    return from_angles(10.0 ** rng.uniform(-9, 2, 20), y, phi)
+
+
+def test_groomed_trees_of_constituents_are_those_of_recursive_soft_drop_below_the_floors_too() -> None:
+    """The prong of a declustering is the clustering's own, not read off logarithms that have floors."""
+    jets = awkward_jets(*(extreme_jet(seed) for seed in range(300)))
+    splittings = recursive_soft_drop(jets, z_cut=0.1, beta=0.0, n=math.inf).multiplicity
+    groomed = groomed_tree(jets, z_cut=0.1, recursive=True)
+    assert ak.num(groomed).tolist() == ak.to_list(splittings)
+    from_logarithms = groomed_tree(jetforge.lund_tree(jets), z_cut=0.1, recursive=True)
+    assert ak.num(from_logarithms).tolist() != ak.to_list(splittings)
+
+
+def test_the_angle_of_grooming_is_that_of_the_jets() -> None:
+    jets = awkward_jets(*(spread_jet(seed, 40) for seed in range(30)))
+    usual = groomed_tree(jets, beta=1.0)
+    assert ak.array_equal(usual, groomed_tree(jets, beta=1.0, R0=0.8))
+    assert not ak.array_equal(ak.num(usual), ak.num(groomed_tree(jets, beta=1.0, R0=0.2)))
 
 
 def test_nothing_above_a_cut_in_kt_is_in_a_soft_prong_below_it(generated_jets: ak.Array) -> None:
@@ -252,6 +275,9 @@ def test_silly_cuts_are_refused() -> None:
     for options, message in (
         ({"z_cut": -0.1}, "z_cut is -0.1; it must be"),
         ({"z_cut": math.nan}, "z_cut is nan"),
+        ({"z_cut": 1.1}, "z_cut is 1.1; it must be a finite number from 0 to 1"),
+        ({"recursive": "no"}, "recursive is 'no'; it must be True or False"),
+        ({"recursive": 1}, "recursive is 1; it must be True or False"),
         ({"R0": 0.0}, "R0 is 0; it must be"),
         ({"R0": math.inf}, "R0 is inf"),
         ({"beta": math.nan}, "beta is nan; it must be"),

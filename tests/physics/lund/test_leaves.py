@@ -182,12 +182,26 @@ def test_silly_choices_are_refused() -> None:
     jets = awkward_jets(spread_jet(1, 5))
     with pytest.raises(JetforgeError, match="rule 'mmtd' is not known; choose one of mmdt, dotmmdt, mass, kt"):
         secondary_lund_plane(jets, "mmtd")
-    for z_cut in (-0.1, math.nan, math.inf):
+    for z_cut in (-0.1, 1.1, math.nan, math.inf, "a"):
         with pytest.raises(JetforgeError, match="z_cut is"):
             leading_emission(jets, z_cut=z_cut)
     for mass in (0.0, -80.0, math.nan, math.inf):
         with pytest.raises(JetforgeError, match="mass is"):
             leading_emission(jets, "mass", mass=mass)
-    for emission in (1.5, [0, 1], [[0]]):
+    for emission in (1.5, [0, 1], [[0]], True, "1", 2**64):
         with pytest.raises(DataError, match=r"emission: .* give one integer, or one for each of 1 jets"):
             lund_leaf(jets, emission)
+    three = awkward_jets(*(spread_jet(seed, 5) for seed in range(3)))
+    for emission in ([[1], [1, 2], 3], ak.Array([0, None, 2]), [0, None, 2]):
+        with pytest.raises(DataError, match=r"emission: .* give one integer, or one for each of 3 jets"):
+            lund_leaf(three, emission)
+
+
+def test_an_index_that_is_too_large_is_beyond_the_last() -> None:
+    """Unsigned numbers do not come out as negative or, after a turn, as another index."""
+    jets = awkward_jets(spread_jet(1, 30), spread_jet(2, 30))
+    first = lund_leaf(jets, 0)
+    assert ak.array_equal(lund_leaf(jets, np.array([0, 0], dtype=np.uint64)), first)
+    for large in (2**63, 2**64 - 1):
+        assert ak.num(lund_leaf(jets, large)).tolist() == [0, 0]
+        assert ak.num(lund_leaf(jets, np.array([0, large], dtype=np.uint64))).tolist() == [len(first[0]), 0]

@@ -106,7 +106,7 @@ def test_a_type_that_cannot_count_is_refused():
     assert lund_image(jets, dtype=np.uint16).sum() > 0
     with pytest.raises(DataError, match="more than 255 declusterings, which uint8 cannot count"):
         lund_image(jets, dtype=np.uint8)
-    for dtype in (bool, np.float16, ">f4", "U3"):
+    for dtype in (bool, np.float16, ">f4", "U3", "x", "(", math.nan, -1, None, [], {}, list):
         with pytest.raises(JetforgeError, match=r"dtype .* cannot be used; take float32, float64 or an integer type"):
             lund_image(jets, dtype=dtype)
 
@@ -252,12 +252,33 @@ def test_rotations_boosts_and_scales(seed, n, angle, eta, factor):
         ([1.0, 2.0], r"weights: shape \(2,\) does not go with 3 jets"),
         ([1.0, np.nan, 1.0], "weights: 1 of 3 are not finite, first of jet 1"),
         ([1.0, -2.0, 1.0], "weights add up to 0; a positive sum is needed"),
-        (["a", "b", "c"], "weights: not an array of numbers"),
+        (["a", "b", "c"], "weights: not an array of real numbers"),
+        (["1", "2", "3"], "weights: not an array of real numbers"),
+        ([1.0, 1j, 1.0], "weights: not an array of real numbers"),
+        ([1.0, None, 1.0], "weights: not an array of real numbers"),
+        ([[1.0], [1.0, 2.0], [1.0]], "weights: not an array of real numbers"),
+        (1.0, r"weights: shape \(\) does not go with 3 jets"),
     ],
 )
 def test_weights_that_cannot_be_used_are_refused(jets, weights, message):
     with pytest.raises(DataError, match=message):
         lund_density(jets[:3], weights=weights)
+
+
+def test_one_number_is_no_array_of_weights_of_one_jet(jets):
+    with pytest.raises(DataError, match=r"weights: shape \(\) does not go with 1 jets"):
+        lund_density(jets[3:4], weights=2.0)
+    assert lund_density(jets[3:4], weights=[2.0]).num_jets == 2.0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e90])
+def test_the_unit_of_weights_does_not_matter(jets, scale):
+    """Nor is the square of a weight lost where it is beyond the range of numbers."""
+    weights = np.random.default_rng(3).exponential(size=len(jets))
+    plane, scaled = (lund_density(jets, bins=5, weights=w) for w in (weights, scale * weights))
+    np.testing.assert_allclose(scaled.density, plane.density, rtol=1e-12)
+    np.testing.assert_allclose(scaled.error, plane.error, rtol=1e-9)
+    assert scaled.num_jets == pytest.approx(scale * plane.num_jets)
 
 
 def test_a_density_of_no_jets_is_refused(jets):

@@ -86,9 +86,15 @@ def test_what_has_no_region_is_refused(tree):
                 perturbative_bins(lund_density(tree), **{name: value})
     with pytest.raises(JetforgeError, match="plane in psi and ln_kt; take x='ln_inv_delta'"):
         perturbative_bins(lund_density(tree, x="psi"))
-    for pt in (None, 0.0, math.nan):
-        with pytest.raises(JetforgeError, match="a plane in ln_inv_z needs the jets' pT"):
-            perturbative_bins(lund_density(tree, y="ln_inv_z"), pt=pt)
+    with pytest.raises(JetforgeError, match="a plane in ln_inv_z needs the jets' pT"):
+        perturbative_bins(lund_density(tree, y="ln_inv_z"))
+    for y in ("ln_inv_z", "ln_kt"):
+        for pt in (0.0, math.nan, "a"):
+            with pytest.raises(JetforgeError, match=r"pt is .*; it must be"):
+                perturbative_bins(lund_density(tree, y=y), pt=pt)
+    for plane in (3, None, tree):
+        with pytest.raises(JetforgeError, match=r"plane is of type .*; give what lund_density returns"):
+            perturbative_bins(plane)
     for z in (0.0, 0.6, math.nan):
         with pytest.raises(JetforgeError, match="z is"):
             kt_at_z(0.1, pt=500.0, z=z)
@@ -97,3 +103,15 @@ def test_what_has_no_region_is_refused(tree):
             kt_at_z(0.1, pt=pt)
     with pytest.raises(JetforgeError, match="mass is 0; it must be"):
         kt_at_mass(0.1, pt=500.0, mass=0.0)
+    for line in (lambda delta: kt_at_z(delta, pt=500.0), lambda delta: kt_at_mass(delta, pt=500.0, mass=80.0)):
+        for delta in ("a", [0.1, None], -1.0, math.nan, math.inf):
+            with pytest.raises(DataError, match="delta: "):
+                line(delta)
+
+
+def test_lines_stay_finite_for_any_scale():
+    for scale in (1e-300, 1e-160, 1e100):
+        kt = kt_at_mass([0.0, 0.1, 1.0, 1e100], pt=scale, mass=0.1 * scale)
+        assert np.all(np.isfinite(kt))
+        assert kt[2] == pytest.approx(kt_at_mass(1.0, pt=1.0, mass=0.1) * scale, rel=0.6)
+        assert np.all(np.isfinite(kt_at_z([0.0, 1e100], pt=scale)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from jetforge.errors import JetforgeError
+from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.lund.plane import lund_density
 from jetforge.physics.lund.theory import leading_order_density, running_coupling
 
@@ -61,7 +61,7 @@ def test_hard_collinear_emission_has_the_known_coefficients():
 
 def test_nothing_is_emitted_beyond_half_of_the_momentum():
     assert leading_order_density(0.1, [24.9, 25.1], pt=500.0)[1] == 0.0
-    assert np.all(leading_order_density(0.1, [0.0, -1.0], pt=500.0) == 0.0)
+    assert np.all(leading_order_density(0.1, [0.0, 0.0], pt=500.0) == 0.0)
     assert leading_order_density(0.0, 1.0, pt=500.0) == 0.0
     found = leading_order_density(np.geomspace(1e-6, 1, 50)[:, None], np.geomspace(1e-6, 1e3, 60), pt=500.0)
     assert found.shape == (50, 60)
@@ -93,3 +93,20 @@ def test_parameters_out_of_range_are_refused():
         running_coupling(1.0, freeze=0.0)
     with pytest.raises(JetforgeError, match=r"freeze is 0.05 GeV; the one-loop coupling diverges at 0\.08"):
         running_coupling(1.0, freeze=0.05)
+    with pytest.raises(JetforgeError, match="freeze is 'x'; it must be"):
+        running_coupling(1.0, freeze="x")
+    with pytest.raises(JetforgeError, match="collinear is 'no'; it must be True or False"):
+        leading_order_density(0.1, 1.0, pt=500.0, collinear="no")
+    for kt in ("a", [1.0, None], math.nan, -1.0):
+        with pytest.raises(DataError, match="kt: "):
+            running_coupling(kt)
+        with pytest.raises(DataError, match="kt: "):
+            leading_order_density(0.1, kt, pt=500.0)
+        with pytest.raises(DataError, match="delta: "):
+            leading_order_density(kt, 1.0, pt=500.0)
+    with pytest.raises(DataError, match=r"delta of shape \(2,\) does not go with kt of shape \(3,\)"):
+        leading_order_density(np.ones(2), np.ones(3), pt=500.0)
+
+
+def test_the_largest_coupling_is_one():
+    assert running_coupling(91.1876, alpha_s_mz=1.0, freeze=90.0) == pytest.approx(1.0)

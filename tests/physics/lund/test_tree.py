@@ -261,6 +261,24 @@ def test_a_broken_jet_is_refused() -> None:
         lund_tree(awkward_jets(spread_jet(1, 4), np.full((4, 1), np.nan)))
 
 
+def test_flat_trees_are_made_of_jets_in_any_form() -> None:
+    jets = [spread_jet(seed, n) for seed, n in enumerate([5, 0, 30])]
+    expected = lund_arrays(flat_jets(*jets))
+    columns = flat_jets(*jets)._asdict()
+    for form in (awkward_jets(*jets), Jets(columns.pop("offsets"), columns)):
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(lund_arrays(form), expected, strict=True))
+
+
+def test_flat_jets_that_break_a_rule_are_refused() -> None:
+    flat = flat_jets(spread_jet(1, 5))
+    with pytest.raises(DataError, match="offsets must"):
+        lund_arrays(flat._replace(offsets=np.array([0, 99])))
+    with pytest.raises(DataError, match="not a finite momentum"):
+        lund_arrays(flat._replace(px=np.full(5, np.nan)))
+    with pytest.raises(DataError, match="must be an awkward array of jets, not list"):
+        lund_arrays([1, 2])
+
+
 def test_the_bytes_do_not_depend_on_threads_or_on_neighbours() -> None:
     jets = [spread_jet(seed, 2 + seed % 40) for seed in range(1500)]
     flat = flat_jets(*jets)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 import jetforge
 from jetforge.errors import DataError, JetforgeError
-from jetforge.physics.lund import lund_arrays
+from jetforge.physics.lund import LundArrays, lund_arrays
 from jetforge.physics.lund import trees as lund_trees
 from jetforge.physics.lund.cuts import cut_tree, groomed_tree
 from jetforge.physics.lund.leaves import leading_emission, primary_lund_plane, secondary_lund_plane
 from jetforge.physics.lund.plane import lund_density, lund_image
-from jetforge.physics.lund.trees import LundTrees, check_limits, ln_limit, lund_source, prong_blocks
+from jetforge.physics.lund.trees import LundTrees, lund_source, prong_blocks
 
 
 def fastjet_prongs(jet: Momenta) -> list[bool]:
@@ -72,7 +72,7 @@ def test_collinear_copies_and_zero_pt_have_prongs_as_well() -> None:
     same = from_angles([30.0, 10.0, 5.0, 4.0, 3.0], [0.0] * 5, [0.0] * 5)
     beam = np.array([[0.0, 0.0, 3.0, 4.0], [0.0] * 4, [5.0, -7.0, 1.0, 2.0], [5.0, 7.0, 4.0, 5.0]])
     for block in prong_blocks(flat_jets(same, beam), num_threads=1):
-        assert lund_source(lund_trees.as_awkward([block]), links=True) is not None
+        assert lund_source(lund_trees.as_awkward(block, [block]), links=True) is not None
 
 
 def nasty_constituents() -> st.SearchStrategy[list[tuple[float, float, float, float]]]:
@@ -235,10 +235,65 @@ def test_what_are_no_declusterings_is_refused() -> None:
         lund_image(awkward_jets(np.full((4, 3), np.nan)))
 
 
-def test_limits_may_be_zero_or_infinite_but_not_negative() -> None:
-    assert ln_limit(0.0) == -np.inf
-    assert ln_limit(np.inf) == np.inf
-    assert ln_limit(2.0) == np.log(2.0)
-    for value in (-1.0, np.nan):
-        with pytest.raises(JetforgeError, match=r"kt_min is .*; it must be"):
-            check_limits(kt_min=value)
+FLAT = lund_arrays(flat_jets(*(spread_jet(seed, n) for seed, n in enumerate([4, 5, 8]))))
+
+BROKEN_ARRAYS = {
+    "beyond the end": ({"offsets": [0, 3, 7, 99]}, "ln_kt has 14 declusterings, the offsets end at 99"),
+    "short of the end": ({"offsets": [0, 3, 7, 13]}, "ln_kt has 14 declusterings, the offsets end at 13"),
+    "not from 0": ({"offsets": [1, 3, 7, 14]}, "offsets of the declusterings must start at 0 and never fall"),
+    "falling": ({"offsets": [0, 7, 3, 14]}, "offsets of the declusterings must start at 0 and never fall"),
+    "no offsets": ({"offsets": []}, "offsets of the declusterings must be one row of whole numbers"),
+    "offsets not whole": ({"offsets": [0.0, 14.0]}, "offsets of the declusterings must be one row of whole numbers"),
+    "offsets ragged": ({"offsets": [[0], [3, 4]]}, "offsets of the declusterings must be one row of whole numbers"),
+    "NaN": ({"ln_kt": np.r_[FLAT.ln_kt[:5], np.nan, FLAT.ln_kt[6:]]}, "jet 1: ln_kt of a declustering is not finite"),
+    "infinite": ({"psi": np.r_[FLAT.psi[:13], np.inf]}, "jet 2: psi of a declustering is not finite"),
+    "column too short": ({"ln_z": FLAT.ln_z[:9]}, "ln_z has 9 declusterings, the offsets end at 14"),
+    "flag too short": ({"is_primary": FLAT.is_primary[:9]}, "is_primary has 9 declusterings"),
+    "two rows": ({"ln_m": FLAT.ln_m.reshape(2, 7)}, "field ln_m of the declusterings must be one number each"),
+    "text": ({"ln_delta": ["a"] * 14}, "field ln_delta of the declusterings must be one number each"),
+    "ragged": ({"ln_delta": [[1.0], [1.0, 2.0]]}, "field ln_delta of the declusterings must be one number each"),
+    "masked": ({"ln_kt": np.ma.masked_less(FLAT.ln_kt, 0.0)}, "field ln_kt of the declusterings must be one number"),
+    "half a parent": ({"parent": FLAT.parent + 0.5}, "jet 0: parent of a declustering is not a whole number"),
+    "parent NaN": ({"parent": FLAT.parent * np.nan}, "jet 0: parent of a declustering is not a whole number"),
+    "two truths": ({"is_primary": FLAT.is_primary * 2}, "jet 0: is_primary of a declustering is not True or False"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_ARRAYS)
+def test_flat_trees_that_break_a_rule_are_refused(case: str) -> None:
+    changes, message = BROKEN_ARRAYS[case]
+    broken = FLAT._replace(**changes)
+    for trees in (broken, LundTrees(*broken, is_hard=np.ones(14, dtype=bool))):
+        for links in (False, True):
+            with pytest.raises(DataError, match=message):
+                lund_source(trees, links=links)
+        with pytest.raises(DataError, match=message):
+            lund_image(trees)
+
+
+def test_flat_trees_of_other_types_of_numbers_are_read() -> None:
+    other = LundArrays(
+        FLAT.offsets.astype(np.uint32),
+        *(column.astype(">f8") for column in FLAT[1:6]),
+        FLAT.parent.astype(np.float32),
+        FLAT.is_primary.astype(np.int8),
+    )
+    assert ak.array_equal(cut_tree(other), cut_tree(FLAT))
+    strided = FLAT._replace(ln_kt=np.repeat(FLAT.ln_kt, 2)[::2])
+    read_only = FLAT._replace(ln_z=FLAT.ln_z.copy())
+    read_only.ln_z.flags.writeable = False
+    for trees in (strided, read_only):
+        assert ak.array_equal(cut_tree(trees), cut_tree(FLAT))
+
+
+def test_results_hold_no_more_memory_than_they_have_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are filled in place, block by block, and cut to size."""
+    monkeypatch.setattr(lund_trees, "JETS_PER_BLOCK", 7)
+    jets = awkward_jets(*(spread_jet(seed, 30) for seed in range(40)))
+    for left in (cut_tree(jets, kt_min=0.5), secondary_lund_plane(jets)):
+        size = int(ak.sum(ak.num(left)))
+        assert 0 < size < 40 * 29
+        for name in left.fields:
+            column = left.layout.content.content(name).data
+            assert column.base is None
+            assert len(column) == size

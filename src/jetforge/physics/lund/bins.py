@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from math import inf, log, pi
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,9 @@ from jetforge.errors import JetforgeError
 from jetforge.physics.arguments import known, number, whole_numbers
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.lund.leaves import secondary_blocks
+from jetforge.physics.lund.limits import ln_limit, real_numbers
 from jetforge.physics.lund.tree import LundArrays
-from jetforge.physics.lund.trees import LundTrees, check_limits, ln_limit, lund_blocks
+from jetforge.physics.lund.trees import LundTrees, lund_blocks
 
 Range = tuple[float, float]
 
@@ -38,7 +39,7 @@ _PLANES = ("primary", "secondary", "all")
 
 
 class LundCuts(NamedTuple):
-    """Limits between which a declustering is counted; kt in GeV."""
+    """Limits between which a declustering is counted; kt in GeV. A grid has their logarithms."""
 
     kt_min: float
     delta_min: float
@@ -83,38 +84,52 @@ def lund_grid(
         raise JetforgeError(f"coordinate '{names[0]}' is given twice; choose two of {', '.join(_COORDINATES)}")
     known("plane", plane, _PLANES)
     R0 = number("R0", R0, above=0)
-    check_limits(**cuts._asdict())
+    cuts = LundCuts(*map(ln_limit, LundCuts._fields, cuts))
     if edges is not None:
-        if ranges != (None, None):
+        if any(given is not None for given in ranges):
             raise JetforgeError("edges and ranges are both given; leave out x_range and y_range")
-        if len(edges) != 2:
-            raise JetforgeError(f"edges: give those in x and those in y, not {len(edges)} of them")
-        x_edges, y_edges = (_checked_edges(f"edges in {axis}", given) for axis, given in zip("xy", edges, strict=True))
+        x_edges, y_edges = _given_edges(edges)
         return LundGrid(*names, x_edges, y_edges, plane, R0, cuts)
     numbers = whole_numbers("bins", bins, 1)
     if len(numbers) > 2:
         raise JetforgeError(f"bins is {bins!r}; it must be whole numbers, one or one for each coordinate")
     numbers = np.broadcast_to(numbers, 2)
     x_edges, y_edges = (
-        _even_edges(axis, int(n_bins), given or _COORDINATES[name].range)
+        _even_edges(f"{axis}_range", int(n_bins), _COORDINATES[name].range if given is None else given)
         for axis, n_bins, given, name in zip("xy", numbers, ranges, names, strict=True)
     )
     return LundGrid(*names, x_edges, y_edges, plane, R0, cuts)
 
 
-def _even_edges(axis: str, n_bins: int, limits: Range) -> _Floats:
-    low, high = _checked_edges(f"{axis}_range", limits)[[0, -1]].tolist()
-    return np.linspace(low, high, n_bins + 1)
-
-
-def _checked_edges(name: str, given: npt.ArrayLike) -> _Floats:
-    try:
-        edges = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        edges = np.empty(0)
-    if edges.ndim != 1 or len(edges) < 2 or not np.all(np.isfinite(edges)) or not np.all(np.diff(edges) > 0):
-        raise JetforgeError(f"{name} is {given!r}; it must be two or more finite numbers that rise")
+def _even_edges(name: str, n_bins: int, given: Any) -> _Floats:
+    limits = real_numbers(given)
+    if limits is None or limits.shape != (2,) or not _rises(limits):
+        raise JetforgeError(f"{name} is {given!r}; it must be two finite numbers that rise")
+    edges: _Floats = np.linspace(limits[0], limits[1], n_bins + 1)
+    if not _rises(edges):
+        raise JetforgeError(f"{name} is {given!r}; it is too narrow for {n_bins} bins")
     return edges
+
+
+def _given_edges(edges: Any) -> tuple[_Floats, _Floats]:
+    try:
+        pair = tuple(edges)
+    except TypeError:
+        raise JetforgeError(f"edges is {edges!r}; give those in x and those in y") from None
+    if len(pair) != 2:
+        raise JetforgeError(f"edges: give those in x and those in y, not {len(pair)} of them")
+    checked = []
+    for axis, given in zip("xy", pair, strict=True):
+        values = real_numbers(given)
+        if values is None or values.ndim != 1 or len(values) < 2 or not _rises(values):
+            raise JetforgeError(f"edges in {axis} is {given!r}; it must be two or more finite numbers that rise")
+        checked.append(values.copy())
+    return checked[0], checked[1]
+
+
+def _rises(edges: _Floats) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.all(np.isfinite(edges)) and np.all(np.diff(edges) > 0) and np.isfinite(edges[-1] - edges[0]))
 
 
 def lund_entries(
@@ -131,7 +146,7 @@ def lund_entries(
             (trees.ln_delta, cuts.delta_min, cuts.delta_max),
             (trees.ln_z, cuts.z_min, inf),
         ):
-            if low > 0.0 or high < inf:
-                counted &= (values >= ln_limit(low)) & (values <= ln_limit(high))
+            if low > -inf or high < inf:
+                counted &= (values >= low) & (values <= high)
         x, y = (_COORDINATES[name].of(trees, grid.R0) for name in (grid.x, grid.y))
         yield Entries(trees.offsets, x, y, counted)

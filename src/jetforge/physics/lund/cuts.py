@@ -8,18 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.physics.arguments import number
+from jetforge.physics.arguments import flag, number
 from jetforge.physics.kinematics import largest_jet
-from jetforge.physics.lund.trees import (
-    DROPPED,
-    LundTrees,
-    as_awkward,
-    check_limits,
-    ln_limit,
-    lund_source,
-    prong_blocks,
-    relinked,
-)
+from jetforge.physics.lund.limits import ln_limit
+from jetforge.physics.lund.trees import DROPPED, LundTrees, as_awkward, lund_source, prong_blocks, relinked
 from jetforge.physics.parallel import for_all_jets
 
 # What happens at a declustering: it stays; it goes, and its hard prong takes its place; its whole pair goes.
@@ -71,15 +63,17 @@ def cut_tree(
     rounding and recoil. A cut in z drops soft prongs as grooming does, `delta_max` drops what is far from the
     hard prong.
     """
-    check_limits(kt_min=kt_min, delta_min=delta_min, delta_max=delta_max, z_min=z_min)
-    ln_kt, ln_least, ln_largest, ln_z = (ln_limit(x) for x in (kt_min, delta_min, delta_max, z_min))
-    blocks = []
-    for trees in prong_blocks(lund_source(constituents, links=True), num_threads=num_threads):
+    ln_kt, ln_z = ln_limit("kt_min", kt_min), ln_limit("z_min", z_min)
+    ln_least, ln_largest = ln_limit("delta_min", delta_min), ln_limit("delta_max", delta_max)
+    source = lund_source(constituents, links=True)
+
+    def cut(trees: LundTrees) -> LundTrees:
         fates = np.zeros(len(trees.parent), dtype=np.int8)
         fates[(trees.ln_kt < ln_kt) | (trees.ln_delta > ln_largest) | (trees.ln_z < ln_z)] = _PASS_BY
         fates[trees.ln_delta < ln_least] = _END
-        blocks.append(_pruned(trees, fates, num_threads))
-    return as_awkward(blocks)
+        return _pruned(trees, fates, num_threads)
+
+    return as_awkward(source, map(cut, prong_blocks(source, num_threads=num_threads)))
 
 
 def groomed_tree(
@@ -87,7 +81,7 @@ def groomed_tree(
     *,
     z_cut: float = 0.1,
     beta: float = 0.0,
-    R0: float = 1.0,
+    R0: float = 0.8,
     recursive: bool = False,
     num_threads: int | None = None,
 ) -> ak.Array:
@@ -98,9 +92,10 @@ def groomed_tree(
     constituents
         Jets, or Lund trees (see `jetforge.physics.lund.trees.lund_source`).
     z_cut, beta, R0
-        A declustering passes if z > z_cut (Delta/R0)^beta. beta = 0 is the modified mass drop tagger.
+        A declustering passes if z > z_cut (Delta/R0)^beta, z_cut from 0 to 1. beta = 0 is the modified mass drop
+        tagger, for which R0, the angle at which the cut is z_cut, plays no role.
     recursive
-        Whether to go on, in both prongs, after the first declustering that passes.
+        Whether to go on, in both prongs, after the first declustering that passes; True or False.
     num_threads
         Number of threads; by default as many as the process may use.
 
@@ -115,7 +110,8 @@ def groomed_tree(
     DataError
         If the jets or trees are broken.
     JetforgeError
-        If z_cut is negative, R0 is not positive, or one of the numbers is NaN or infinite.
+        If z_cut is not from 0 to 1, R0 is not positive, one of the numbers is NaN or infinite, or `recursive` is
+        neither True nor False.
 
     Notes
     -----
@@ -123,15 +119,18 @@ def groomed_tree(
     Fregoso, Marzani, Salam, arXiv:1307.0007. Recursive soft drop without an end, N infinite: Dreyer, Necib,
     Soyez, Thaler, arXiv:1804.03657. The soft prong of each declustering that fails is dropped with all in it.
     """
-    z_cut, beta, R0 = number("z_cut", z_cut, least=0), number("beta", beta), number("R0", R0, above=0)
+    z_cut, beta, R0 = number("z_cut", z_cut, least=0, most=1), number("beta", beta), number("R0", R0, above=0)
+    once = not flag("recursive", recursive)
     ln_cut = log(z_cut) - beta * log(R0) if z_cut > 0.0 else -inf
-    blocks = []
-    for trees in prong_blocks(lund_source(constituents, links=True), num_threads=num_threads):
+    source = lund_source(constituents, links=True)
+
+    def groomed(trees: LundTrees) -> LundTrees:
         fates = np.where(trees.ln_z > ln_cut + beta * trees.ln_delta, _KEEP, _PASS_BY).astype(np.int8)
-        if not recursive:
+        if once:
             for_all_jets(_spare_kernel, len(trees.offsets) - 1, trees, fates, num_threads=num_threads)
-        blocks.append(_pruned(trees, fates, num_threads))
-    return as_awkward(blocks)
+        return _pruned(trees, fates, num_threads)
+
+    return as_awkward(source, map(groomed, prong_blocks(source, num_threads=num_threads)))
 
 
 def _pruned(trees: LundTrees, fates: npt.NDArray[np.int8], num_threads: int | None) -> LundTrees:

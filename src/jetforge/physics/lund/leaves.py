@@ -16,6 +16,7 @@ from numba import njit
 from jetforge.errors import DataError
 from jetforge.physics.arguments import known, number
 from jetforge.physics.flat import FlatJets
+from jetforge.physics.lund.limits import positive
 from jetforge.physics.lund.tree import LundArrays
 from jetforge.physics.lund.trees import (
     DROPPED,
@@ -60,12 +61,14 @@ def primary_lund_plane(constituents: Any, *, num_threads: int | None = None) -> 
     -----
     Dreyer, Salam, Soyez, arXiv:1807.04758, section 2.
     """
-    blocks = []
-    for trees in lund_blocks(lund_source(constituents, links=True), num_threads=num_threads):
+    source = lund_source(constituents, links=True)
+
+    def primary(trees: LundArrays) -> LundTrees:
         parent = np.empty(len(trees.parent), dtype=np.int64)
         for_all_jets(_primary_kernel, len(trees.offsets) - 1, trees, parent, num_threads=num_threads)
-        blocks.append(relinked(LundTrees(*trees, np.ones(len(parent), dtype=np.bool_)), parent))
-    return as_awkward(blocks)
+        return relinked(LundTrees(*trees, np.ones(len(parent), dtype=np.bool_)), parent)
+
+    return as_awkward(source, map(primary, lund_blocks(source, num_threads=num_threads)))
 
 
 def leading_emission(
@@ -89,7 +92,7 @@ def leading_emission(
         - `mass`: the one of the smallest abs(ln(pt_hard pt_soft Delta^2/mass^2) ln(1/z));
         - `kt`: the one of the largest kt.
     z_cut
-        Of `mmdt` and `dotmmdt`.
+        Of `mmdt` and `dotmmdt`, from 0 to 1.
     mass
         Of `mass`, in GeV.
     num_threads
@@ -105,14 +108,14 @@ def leading_emission(
     DataError
         If the jets or trees are broken.
     JetforgeError
-        If the rule is not known, z_cut is negative, or the mass is not positive.
+        If the rule is not known, z_cut is not from 0 to 1, or the mass is not positive.
 
     Notes
     -----
     The first three are the choices of the LundPlane contrib of FastJet that goes with Dreyer, Salam, Soyez,
     arXiv:1807.04758.
     """
-    _check_rule(rule, z_cut, mass)
+    z_cut, mass = _checked_rule(rule, z_cut, mass)
     source = lund_source(constituents, links=True)
     parts = [_leading(trees, rule, z_cut, mass, num_threads) for trees in lund_blocks(source, num_threads=num_threads)]
     return np.concatenate(parts)
@@ -143,17 +146,23 @@ def lund_leaf(constituents: Any, emission: int | npt.ArrayLike, *, num_threads: 
     """
     source = lund_source(constituents, links=True)
     n_jets = len(source.offsets) - 1
-    numbers = np.asarray(emission)
-    if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (n_jets,)):
-        raise DataError(
-            f"emission: {numbers.dtype} of shape {numbers.shape}; give one integer, or one for each of {n_jets} jets"
-        )
-    wanted = np.ascontiguousarray(np.broadcast_to(numbers, n_jets), dtype=np.int64)
-    blocks = []
-    for k, trees in enumerate(prong_blocks(source, num_threads=num_threads)):
-        here = wanted[k * JETS_PER_BLOCK : (k + 1) * JETS_PER_BLOCK]
-        blocks.append(_leaf(trees, here, num_threads))
-    return as_awkward(blocks)
+    wanted = _checked_indices(emission, n_jets)
+    parts = (wanted[k : k + JETS_PER_BLOCK] for k in range(0, max(n_jets, 1), JETS_PER_BLOCK))
+    blocks = prong_blocks(source, num_threads=num_threads)
+    return as_awkward(source, map(lambda trees, here: _leaf(trees, here, num_threads), blocks, parts))
+
+
+def _checked_indices(emission: Any, n_jets: int) -> npt.NDArray[np.int64]:
+    rule = f"give one integer, or one for each of {n_jets} jets"
+    try:
+        numbers = np.asarray(emission)
+    except (TypeError, ValueError):
+        raise DataError(f"emission: missing values, or lists of unequal lengths; {rule}") from None
+    if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (n_jets,)) or np.ma.is_masked(emission):
+        raise DataError(f"emission: {numbers.dtype} of shape {numbers.shape}; {rule}")
+    if numbers.dtype.kind == "u":  # what int64 cannot hold is beyond the last as well
+        numbers = np.minimum(numbers, np.uint64(np.iinfo(np.int64).max))
+    return np.ascontiguousarray(np.broadcast_to(numbers, n_jets), dtype=np.int64)
 
 
 def secondary_lund_plane(
@@ -181,9 +190,9 @@ def secondary_lund_plane(
     DataError, JetforgeError
         As `leading_emission`.
     """
-    _check_rule(rule, z_cut, mass)
+    z_cut, mass = _checked_rule(rule, z_cut, mass)
     source = lund_source(constituents, links=True)
-    return as_awkward(list(secondary_blocks(source, rule, z_cut=z_cut, mass=mass, num_threads=num_threads)))
+    return as_awkward(source, secondary_blocks(source, rule, z_cut=z_cut, mass=mass, num_threads=num_threads))
 
 
 def secondary_blocks(
@@ -200,10 +209,9 @@ def secondary_blocks(
         yield _leaf(trees, _leading(plain, rule, z_cut, mass, num_threads), num_threads)
 
 
-def _check_rule(rule: str, z_cut: float, mass: float) -> None:
+def _checked_rule(rule: str, z_cut: float, mass: float) -> tuple[float, float]:
     known("rule", rule, _RULES)
-    number("z_cut", z_cut, least=0)
-    number("mass", mass, above=0)
+    return number("z_cut", z_cut, least=0, most=1), positive("mass", mass)
 
 
 def _leading(trees: LundArrays, rule: str, z_cut: float, mass: float, num_threads: int | None) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from numba import njit
 from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.kinematics import largest_jet
 from jetforge.physics.lund.bins import Entries, LundCuts, Range, lund_entries, lund_grid
+from jetforge.physics.lund.limits import LARGEST, real_numbers
 from jetforge.physics.lund.trees import lund_source
 from jetforge.physics.parallel import for_all_jets
 
@@ -102,9 +103,7 @@ def lund_image(
     `numpy.histogram2d`.
     """
     grid = lund_grid(bins, (x, y), (x_range, y_range), edges, plane, R0, LundCuts(kt_min, delta_min, delta_max, z_min))
-    kind = np.dtype(dtype)
-    if not (kind.isnative and (kind.kind in "iu" or kind in (np.dtype(np.float32), np.dtype(np.float64)))):
-        raise JetforgeError(f"dtype {kind} cannot be used; take float32, float64 or an integer type")
+    kind = _checked_type(dtype)
     most = np.iinfo(kind).max if kind.kind in "iu" else 2 ** (np.finfo(kind).nmant + 1)
     source = lund_source(constituents, links=plane == "secondary")
     n_jets = len(source.offsets) - 1
@@ -118,6 +117,16 @@ def lund_image(
         for_all_jets(_image_kernel, n, entries, grid.x_edges, grid.y_edges, part, num_threads=num_threads)
         first += n
     return images
+
+
+def _checked_type(dtype: Any) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype if isinstance(dtype, type | str | np.dtype) else np.void)
+    except (TypeError, ValueError, SyntaxError):
+        kind = np.dtype(np.void)
+    if not (kind.isnative and (kind.kind in "iu" or kind in (np.dtype(np.float32), np.dtype(np.float64)))):
+        raise JetforgeError(f"dtype {dtype!r} cannot be used; take float32, float64 or an integer type")
+    return kind
 
 
 def lund_density(
@@ -146,7 +155,7 @@ def lund_density(
         Jets, or Lund trees or any selection of their declusterings (see
         `jetforge.physics.lund.trees.lund_source`).
     weights : array (n_jets,), optional
-        One a jet, of any sign, with a positive sum.
+        One finite real number a jet, of any sign, with a positive sum.
     bins
         Number of bins, of both coordinates or of each.
     x, y
@@ -176,7 +185,8 @@ def lund_density(
     Raises
     ------
     DataError
-        If the jets or trees are broken, there are no jets, or weights are not finite or have no positive sum.
+        If the jets or trees are broken, there are no jets, or weights are not one finite number a jet or have no
+        positive sum.
     JetforgeError
         If a name, a range, an edge or a cut is not one of those described.
 
@@ -196,7 +206,7 @@ def lund_density(
     grid = lund_grid(bins, (x, y), (x_range, y_range), edges, plane, R0, LundCuts(kt_min, delta_min, delta_max, z_min))
     source = lund_source(constituents, links=plane == "secondary")
     n_jets = len(source.offsets) - 1
-    weight = _checked_weights(weights, n_jets)
+    weight, exponent = _checked_weights(weights, n_jets)
     shape = (len(grid.x_edges) - 1, len(grid.y_edges) - 1)
     sums, seen, first = np.zeros((4, *shape)), 0, 0
     for entries in lund_entries(source, grid, num_threads):
@@ -210,6 +220,7 @@ def lund_density(
         seen += int(np.count_nonzero(entries.counted))
         first += n
     total, total2 = float(weight.sum()), float((weight**2).sum())
+    num_jets = float(np.ldexp(total, exponent))
     w_n, w2_n, w2_n2, counts = sums
     mean = w_n / total
     scatter = np.maximum(w2_n2 - 2 * mean * w2_n + mean**2 * total2, 0.0) / total**2
@@ -217,27 +228,29 @@ def lund_density(
     area = np.outer(np.diff(grid.x_edges), np.diff(grid.y_edges))
     outside = 1.0 - float(counts.sum()) / seen if seen else 0.0
     return LundDensity(
-        mean / area, error / area, counts.astype(np.int64), grid.x_edges, grid.y_edges, outside, total, x, y, R0
-    )
+        mean / area, error / area, counts.astype(np.int64),
+        grid.x_edges, grid.y_edges, outside, num_jets, x, y, grid.R0,
+    )  # fmt: skip
 
 
-def _checked_weights(weights: npt.ArrayLike | None, n_jets: int) -> _Floats:
+def _checked_weights(weights: npt.ArrayLike | None, n_jets: int) -> tuple[_Floats, int]:
+    """Return the weights divided by a power of 2, so that their squares are within range, and its exponent."""
     if n_jets == 0:
         raise DataError("there are no jets; a density per jet needs at least one")
     if weights is None:
-        return np.ones(n_jets)
-    try:
-        weight = np.ascontiguousarray(weights, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError("weights: not an array of numbers; give one a jet") from None
+        return np.ones(n_jets), 0
+    weight = real_numbers(weights)
+    if weight is None:
+        raise DataError("weights: not an array of real numbers; give one a jet")
     if weight.shape != (n_jets,):
         raise DataError(f"weights: shape {weight.shape} does not go with {n_jets} jets; give one a jet")
-    bad = ~np.isfinite(weight)
+    bad = ~(np.abs(weight) <= LARGEST)
     if bad.any():
         raise DataError(f"weights: {bad.sum()} of {n_jets} are not finite, first of jet {int(np.argmax(bad))}")
     if not weight.sum() > 0.0:
         raise DataError(f"weights add up to {weight.sum():g}; a positive sum is needed")
-    return weight
+    exponent = int(np.frexp(np.max(np.abs(weight)))[1])
+    return np.ldexp(weight, -exponent), exponent
 
 
 @njit(cache=True)

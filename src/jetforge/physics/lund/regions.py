@@ -9,8 +9,9 @@ import numpy.typing as npt
 from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.arguments import number
 from jetforge.physics.flat import FlatJets
+from jetforge.physics.lund.limits import ln_limit, not_negative, positive
 from jetforge.physics.lund.plane import LundDensity
-from jetforge.physics.lund.trees import check_limits, ln_limit, lund_source
+from jetforge.physics.lund.trees import lund_source
 
 _Floats = npt.NDArray[np.float64]
 
@@ -45,9 +46,9 @@ def is_perturbative(trees: ak.Array, *, kt_min: float = 1.0, pt_min: float = 0.0
     source = lund_source(trees, links=False)
     if isinstance(source, FlatJets):
         raise DataError("is_perturbative: these are jets; it takes the declusterings of jetforge.lund_tree")
-    check_limits(kt_min=kt_min, pt_min=pt_min, delta_max=delta_max)
-    passes = (source.ln_kt >= ln_limit(kt_min)) & (source.ln_kt - source.ln_delta >= ln_limit(pt_min))
-    passes &= source.ln_delta <= ln_limit(delta_max)
+    ln_kt, ln_pt = ln_limit("kt_min", kt_min), ln_limit("pt_min", pt_min)
+    passes = (source.ln_kt >= ln_kt) & (source.ln_kt - source.ln_delta >= ln_pt)
+    passes &= source.ln_delta <= ln_limit("delta_max", delta_max)
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(source.offsets), ak.contents.NumpyArray(passes)))
 
 
@@ -74,9 +75,14 @@ def perturbative_bins(
     Raises
     ------
     JetforgeError
-        If the plane has other coordinates, a limit is negative or NaN, or pt is needed and not positive.
+        If this is no `LundDensity`, it has other coordinates, a limit is negative or NaN, pt is not positive, or pt
+        is needed and not given.
     """
-    check_limits(kt_min=kt_min, pt_min=pt_min, delta_max=delta_max)
+    ln_kt, ln_pt = ln_limit("kt_min", kt_min), ln_limit("pt_min", pt_min)
+    ln_largest = ln_limit("delta_max", delta_max)
+    ln_jet = None if pt is None else log(positive("pt", pt))
+    if not isinstance(plane, LundDensity):
+        raise JetforgeError(f"plane is of type {type(plane).__name__}; give what lund_density returns")
     if plane.x != "ln_inv_delta" or plane.y not in ("ln_kt", "ln_inv_z"):
         raise JetforgeError(f"plane in {plane.x} and {plane.y}; take x='ln_inv_delta', and y='ln_kt' or 'ln_inv_z'")
     widest = (log(plane.R0) - plane.x_edges[:-1])[:, None]
@@ -84,12 +90,12 @@ def perturbative_bins(
     if plane.y == "ln_kt":
         least_kt = plane.y_edges[None, :-1]
         least_pt = least_kt - widest
-    elif pt is None or not 0.0 < pt < inf:
-        raise JetforgeError(f"pt is {pt}; a plane in ln_inv_z needs the jets' pT in GeV, above 0")
+    elif ln_jet is None:
+        raise JetforgeError("pt is not given; a plane in ln_inv_z needs the jets' pT in GeV, above 0")
     else:
-        least_pt = log(pt) - plane.y_edges[None, 1:]
+        least_pt = ln_jet - plane.y_edges[None, 1:]
         least_kt = least_pt + narrowest
-    return (least_kt >= ln_limit(kt_min)) & (least_pt >= ln_limit(pt_min)) & (widest <= ln_limit(delta_max))
+    return (least_kt >= ln_kt) & (least_pt >= ln_pt) & (widest <= ln_largest)
 
 
 def kt_at_z(delta: npt.ArrayLike, *, pt: float, z: float = 0.5) -> _Floats:
@@ -106,12 +112,13 @@ def kt_at_z(delta: npt.ArrayLike, *, pt: float, z: float = 0.5) -> _Floats:
 
     Raises
     ------
+    DataError
+        If an angle is no finite number, or negative.
     JetforgeError
         If pt or z is out of its range.
     """
-    _check_positive(pt=pt)
-    z = number("z", z, above=0, most=0.5)
-    return np.asarray(z * pt * np.asarray(delta, dtype=np.float64))
+    pt, z = positive("pt", pt), number("z", z, above=0, most=0.5)
+    return np.asarray(z * pt * not_negative("delta", delta))
 
 
 def kt_at_mass(delta: npt.ArrayLike, *, pt: float, mass: float) -> _Floats:
@@ -133,17 +140,14 @@ def kt_at_mass(delta: npt.ArrayLike, *, pt: float, mass: float) -> _Floats:
 
     Raises
     ------
+    DataError
+        If an angle is no finite number, or negative.
     JetforgeError
         If pt or mass is not positive.
     """
-    _check_positive(pt=pt, mass=mass)
-    reach = pt * np.asarray(delta, dtype=np.float64)
-    rest = reach**2 - 4 * mass**2
-    # The softer of the two solutions, in a form without cancellation.
-    kt = 2 * mass**2 / (reach + np.sqrt(np.maximum(rest, 0.0)) + (reach <= 0.0))
-    return np.where(rest >= 0.0, kt, 0.0)
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        number(name, value, above=0)
+    pt, mass = positive("pt", pt), positive("mass", mass)
+    reach = pt * not_negative("delta", delta)
+    exists = (reach > 0.0) & (reach >= 2 * mass)
+    ratio = 2 * mass / np.where(exists, reach, 2 * mass)
+    # The softer of the two solutions, in a form without cancellation, and without squares that may overflow.
+    return np.where(exists, mass * ratio / (1.0 + np.sqrt((1.0 - ratio) * (1.0 + ratio))), 0.0)

@@ -4,13 +4,14 @@ Dreyer, Salam, Soyez, arXiv:1807.04758, section 2. These are for figures and for
 nothing here is resummed, and hadronisation, the underlying event and the clustering's recoil are left out.
 """
 
-from math import inf, pi
+from math import pi
 
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import JetforgeError
-from jetforge.physics.arguments import number, whole_number
+from jetforge.errors import DataError, JetforgeError
+from jetforge.physics.arguments import flag, known, number, whole_number
+from jetforge.physics.lund.limits import not_negative, positive
 
 _Floats = npt.NDArray[np.float64]
 
@@ -31,9 +32,9 @@ def running_coupling(
     kt
         In GeV, of any shape.
     alpha_s_mz
-        Coupling at the mass of the Z, 91.1876 GeV.
+        Coupling at the mass of the Z, 91.1876 GeV, above 0 and at most 1.
     num_flavours
-        Number of flavours nf, the same at all scales.
+        Number of flavours nf, 0 to 6, the same at all scales.
     freeze
         Below this scale (GeV) the coupling stays what it is there.
 
@@ -44,18 +45,20 @@ def running_coupling(
 
     Raises
     ------
+    DataError
+        If a kt is no finite number, or negative.
     JetforgeError
-        If alpha_s_mz or freeze are not positive, num_flavours is not 0 to 6, or freeze is so low that the one-loop
-        coupling has no value there.
+        If alpha_s_mz is not above 0 and at most 1, num_flavours is not 0 to 6, or freeze is not positive, or so low
+        that the one-loop coupling has no value there.
     """
     alpha_s_mz = number("alpha_s_mz", alpha_s_mz, above=0, most=1)
     num_flavours = whole_number("num_flavours", num_flavours, 0, 6)
-    _check_positive(freeze=freeze)
+    freeze = positive("freeze", freeze)
     b0 = (11 * _CA - 2 * num_flavours) / (12 * pi)
     pole = _MASS_OF_Z * float(np.exp(-1.0 / (2 * b0 * alpha_s_mz)))
     if freeze <= pole:
         raise JetforgeError(f"freeze is {freeze:g} GeV; the one-loop coupling diverges at {pole:.3g} GeV, stay above")
-    scale = np.maximum(np.asarray(kt, dtype=np.float64), freeze)
+    scale = np.maximum(not_negative("kt", kt), freeze)
     return np.asarray(alpha_s_mz / (1 + 2 * b0 * alpha_s_mz * np.log(scale / _MASS_OF_Z)))
 
 
@@ -81,7 +84,7 @@ def leading_order_density(
     flavour
         `quark` or `gluon`: the parton that starts the jet.
     collinear
-        Whether the splitting functions are taken in full, or in the limit of a soft emission.
+        Whether the splitting functions are taken in full, or in the limit of a soft emission; True or False.
     alpha_s_mz, num_flavours, freeze
         As those of `running_coupling`.
 
@@ -92,6 +95,8 @@ def leading_order_density(
 
     Raises
     ------
+    DataError
+        If delta or kt is no finite number, or negative, or their shapes do not go together.
     JetforgeError
         If the flavour is not known, or pt or a parameter of the coupling is out of its range.
 
@@ -105,10 +110,13 @@ def leading_order_density(
     Both go to 2 alpha_s(kt) CR/pi, CR = CF or CA, for a soft emission: the density of Dreyer, Salam, Soyez,
     arXiv:1807.04758, section 2. A calculation to compare data with is Lifson, Salam, Soyez, arXiv:2007.06578.
     """
-    if flavour not in _FLAVOURS:
-        raise JetforgeError(f"flavour '{flavour}' is not known; choose one of {', '.join(_FLAVOURS)}")
-    _check_positive(pt=pt)
-    angle, scale = np.broadcast_arrays(np.asarray(delta, dtype=np.float64), np.asarray(kt, dtype=np.float64))
+    known("flavour", flavour, _FLAVOURS)
+    collinear, pt = flag("collinear", collinear), positive("pt", pt)
+    angles, scales = not_negative("delta", delta), not_negative("kt", kt)
+    try:
+        angle, scale = np.broadcast_arrays(angles, scales)
+    except ValueError:
+        raise DataError(f"delta of shape {angles.shape} does not go with kt of shape {scales.shape}") from None
     coupling = running_coupling(scale, alpha_s_mz=alpha_s_mz, num_flavours=num_flavours, freeze=freeze)
     reach = pt * angle
     allowed = (scale > 0.0) & (2 * scale < reach)
@@ -121,9 +129,3 @@ def leading_order_density(
         gluons = z**2 / (1 - z) + (1 - z) + z**2 * (1 - z)
         shape = 2 * _CA * gluons + num_flavours * z * (z**2 + (1 - z) ** 2)
     return np.where(allowed, coupling / pi * shape, 0.0)
-
-
-def _check_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not 0.0 < value < inf:
-            raise JetforgeError(f"{name} is {value:g}; it must be above 0")

@@ -5,7 +5,7 @@ whole tree of primary, secondary and further declusterings as the input of a net
 """
 
 from math import inf, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -48,6 +48,7 @@ class _Links(NamedTuple):
     kt2: npt.NDArray[np.float64]
     parent: npt.NDArray[np.int64]
     is_primary: npt.NDArray[np.bool_]
+    is_hard: npt.NDArray[np.bool_]
 
 
 @njit(cache=True)
@@ -62,6 +63,7 @@ def _collect(n: int, particles: Particles, history: History, links: _Links, out:
         links.kt2[k] = px[k] * px[k] + py[k] * py[k]
     links.parent[root] = -1
     links.is_primary[root] = True
+    links.is_hard[root] = True
     for d in range(n - 1):
         k = root - d
         i, j = history.first[k - n], history.second[k - n]
@@ -81,6 +83,8 @@ def _collect(n: int, particles: Particles, history: History, links: _Links, out:
         links.parent[soft] = d
         links.is_primary[hard] = primary
         links.is_primary[soft] = False
+        links.is_hard[hard] = True
+        links.is_hard[soft] = False
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -112,27 +116,34 @@ def _transform(out: LundArrays, begin: int, end: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _lund_kernel(first: int, last: int, flat: FlatJets, out: LundArrays) -> None:
-    """Write the trees of the jets first <= j < last."""
+def _lund_kernel(first: int, last: int, flat: FlatJets, out: LundArrays, is_hard: npt.NDArray[np.bool_]) -> None:
+    """Write the trees of the jets first <= j < last, and the prong of each declustering if there is room for it."""
     largest = largest_jet(flat.offsets, first, last)
     particles, history, slots = workspace(largest)
-    links = _Links(np.empty(2 * largest), np.empty(2 * largest, dtype=np.int64), np.empty(2 * largest, dtype=np.bool_))
+    room = 2 * largest
+    flags = np.empty((2, room), dtype=np.bool_)
+    links = _Links(np.empty(room), np.empty(room, dtype=np.int64), flags[0], flags[1])
     for j in range(first, last):
         n = load_particles(flat, j, particles)
         if n < 2:
             continue
         cluster(n, particles, history, slots, 0.0, inf, False)
-        _collect(n, particles, history, links, out, out.offsets[j])
-        _transform(out, out.offsets[j], out.offsets[j + 1])
+        start = out.offsets[j]
+        _collect(n, particles, history, links, out, start)
+        _transform(out, start, out.offsets[j + 1])
+        if len(is_hard) > 0:
+            for d in range(n - 1):
+                is_hard[start + d] = links.is_hard[2 * n - 2 - d]
 
 
-def lund_arrays(flat: FlatJets, *, num_threads: int | None = None) -> LundArrays:
+def lund_arrays(flat: Any, *, num_threads: int | None = None) -> LundArrays:
     """Decluster jets into flat arrays.
 
     Parameters
     ----------
     flat
-        Jets as `jetforge.physics.flat.flatten` returns them, momenta in GeV.
+        Jets as `jetforge.physics.flat.flatten` returns them, momenta in GeV, or in any other form that
+        `jetforge.physics.flat.flat_of` takes.
     num_threads
         Number of threads; by default as many as the process may use (NUMBA_NUM_THREADS if that is set).
         The result does not depend on it. The GIL is released.
@@ -142,6 +153,19 @@ def lund_arrays(flat: FlatJets, *, num_threads: int | None = None) -> LundArrays
     LundArrays
         Lund variables and links of max(n - 1, 0) declusterings for each jet of n constituents, defined as in
         `lund_tree`.
+
+    Raises
+    ------
+    DataError
+        If the constituents are not four-momenta.
+    """
+    return declustered(flat_of(flat), prongs=False, num_threads=num_threads)[0]
+
+
+def declustered(flat: FlatJets, *, prongs: bool, num_threads: int | None) -> tuple[LundArrays, npt.NDArray[np.bool_]]:
+    """Return the trees of checked jets and, with `prongs`, which declusterings are in the harder prong of their parent.
+
+    That is what the clustering itself compared, whatever became of the pT in the logarithms.
     """
     n_jets = len(flat.offsets) - 1
     offsets = np.zeros(n_jets + 1, dtype=np.int64)
@@ -150,8 +174,9 @@ def lund_arrays(flat: FlatJets, *, num_threads: int | None = None) -> LundArrays
     ln_kt, ln_delta, ln_z, ln_m, psi = (np.empty(size) for _ in range(5))
     parent, is_primary = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.bool_)
     out = LundArrays(offsets, ln_kt, ln_delta, ln_z, ln_m, psi, parent, is_primary)
-    for_all_jets(_lund_kernel, n_jets, flat, out, num_threads=num_threads)
-    return out
+    is_hard = np.empty(size if prongs else 0, dtype=np.bool_)
+    for_all_jets(_lund_kernel, n_jets, flat, out, is_hard, num_threads=num_threads)
+    return out, is_hard
 
 
 def lund_tree(constituents: ak.Array) -> ak.Array:

@@ -4,8 +4,8 @@ A function takes jets or trees that are already made, works through them in bloc
 not grow with the sample, and gives selections of declusterings whose links are those of a tree again.
 """
 
-from collections.abc import Iterator, Sequence
-from math import cos, exp, inf, log, sqrt
+from collections.abc import Iterable, Iterator
+from math import cos, exp, log, sqrt
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -14,20 +14,22 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import DataError
-from jetforge.physics.arguments import number
 from jetforge.physics.flat import FlatJets, flat_of
 from jetforge.physics.kinematics import largest_jet
-from jetforge.physics.lund.tree import FLOOR, Z_FLOOR, LundArrays, lund_arrays
+from jetforge.physics.lund.tree import FLOOR, Z_FLOOR, LundArrays, declustered
 from jetforge.physics.parallel import for_all_jets
 
 DROPPED = -2
 """In place of the index of a parent: this declustering is left out."""
-JETS_PER_BLOCK = 32768
+JETS_PER_BLOCK = 16384
 """Trees of so many jets are in memory at once."""
 
 _Floats = npt.NDArray[np.float64]
-_FLOATS = ("ln_kt", "ln_delta", "ln_z", "ln_m", "psi")
-_LINKS = ("parent", "is_primary")
+_KINDS: dict[str, tuple[type, str]] = dict.fromkeys(LundArrays._fields[1:6], (np.float64, "finite")) | {
+    "parent": (np.int64, "a whole number"),
+    "is_primary": (np.bool_, "True or False"),
+    "is_hard": (np.bool_, "True or False"),
+}
 # Below ln of the floors plus this, a logarithm may stand for any smaller number.
 _ABOVE = 1e-9
 _LN_FLOOR = log(FLOOR) + _ABOVE
@@ -67,11 +69,11 @@ def lund_source(jets: Any, *, links: bool) -> FlatJets | LundArrays | LundTrees:
     ------
     DataError
         If these are neither; if declusterings lack a field, or have one that is missing, not a number, NaN or
-        infinite; if the links are not those of a tree.
+        infinite; if offsets do not divide the declusterings into jets; if the links are not those of a tree.
     """
     source: FlatJets | LundArrays | LundTrees
     if isinstance(jets, LundArrays | LundTrees):
-        source = jets
+        source = _from_flat(jets)
     elif isinstance(jets, ak.Array) and not {"ln_kt", "ln_delta"}.isdisjoint(jets.fields):
         source = _from_awkward(jets)
     else:
@@ -87,8 +89,21 @@ def lund_source(jets: Any, *, links: bool) -> FlatJets | LundArrays | LundTrees:
     return source
 
 
+def _from_flat(trees: LundArrays | LundTrees) -> LundArrays | LundTrees:
+    try:
+        given: npt.NDArray[Any] = np.asarray(trees.offsets)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.ndim != 1 or len(given) == 0 or given.dtype.kind not in "iu":
+        raise DataError("offsets of the declusterings must be one row of whole numbers, one more than there are jets")
+    offsets = np.require(given, np.int64, ["C", "W"])
+    if offsets[0] != 0 or np.any(np.diff(offsets) < 0):
+        raise DataError("offsets of the declusterings must start at 0 and never fall")
+    return type(trees)(offsets, *map(_column, trees._fields[1:], trees[1:], [offsets] * (len(trees) - 1)))
+
+
 def _from_awkward(trees: ak.Array) -> LundArrays | LundTrees:
-    absent = [name for name in (*_FLOATS, *_LINKS) if name not in trees.fields]
+    absent = [name for name in LundArrays._fields[1:] if name not in trees.fields]
     if absent:
         raise DataError(f"declusterings lack the field {absent[0]}; make them with jetforge.lund_tree")
     if trees.ndim != 2:
@@ -98,26 +113,32 @@ def _from_awkward(trees: ak.Array) -> LundArrays | LundTrees:
     offsets = np.zeros(len(trees) + 1, dtype=np.int64)
     np.cumsum(ak.to_numpy(ak.num(trees)), out=offsets[1:])
     declusterings = ak.flatten(trees)
-    kinds: dict[str, type] = dict.fromkeys(_FLOATS, np.float64) | {"parent": np.int64, "is_primary": np.bool_}
-    if "is_hard" in trees.fields:
-        kinds["is_hard"] = np.bool_
-    columns = [_column(declusterings, name, kind, offsets) for name, kind in kinds.items()]
-    return LundTrees(offsets, *columns) if "is_hard" in kinds else LundArrays(offsets, *columns)
+    kind: type[LundArrays | LundTrees] = LundTrees if "is_hard" in trees.fields else LundArrays
+    return kind(offsets, *(_column(name, declusterings[name], offsets) for name in kind._fields[1:]))
 
 
-def _column(declusterings: ak.Array, name: str, kind: type, offsets: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _column(name: str, given: Any, offsets: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Return one number of each declustering as kernels take it."""
     wrong = DataError(f"field {name} of the declusterings must be one number each, none of them missing")
     try:
-        column = ak.to_numpy(declusterings[name], allow_missing=False)
-    except ValueError:
+        column = np.asarray(given)
+    except (TypeError, ValueError):
         raise wrong from None
-    if column.ndim != 1 or column.dtype.kind not in "biuf":
+    if column.ndim != 1 or column.dtype.kind not in "biuf" or np.ma.is_masked(given):
         raise wrong
-    bad = ~np.isfinite(column)
+    if len(column) != offsets[-1]:
+        raise DataError(f"field {name} has {len(column)} declusterings, the offsets end at {offsets[-1]}")
+    kind, what = _KINDS[name]
+    with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is refused below
+        plain = np.require(column, kind, ["C", "W"])
+    if kind is np.float64:
+        bad = ~np.isfinite(plain)
+    else:
+        bad = plain != column if plain.dtype != column.dtype else np.zeros(0, dtype=np.bool_)
     if bad.any():
         jet = int(np.searchsorted(offsets, np.argmax(bad), side="right")) - 1
-        raise DataError(f"jet {jet}: {name} of a declustering is not finite; drop or repair this jet")
-    return np.ascontiguousarray(column, dtype=kind)
+        raise DataError(f"jet {jet}: {name} of a declustering is not {what}; drop or repair this jet")
+    return plain
 
 
 @njit(cache=True)
@@ -163,20 +184,25 @@ def lund_blocks(source: FlatJets | LundArrays | LundTrees, *, num_threads: int |
         yield (
             part if isinstance(part, LundArrays)
             else LundArrays(*part[:-1]) if isinstance(part, LundTrees)
-            else lund_arrays(part, num_threads=num_threads)
+            else declustered(part, prongs=False, num_threads=num_threads)[0]
         )  # fmt: skip
 
 
 def prong_blocks(source: FlatJets | LundArrays | LundTrees, *, num_threads: int | None) -> Iterator[LundTrees]:
-    """Return the trees of the jets with the prong of each declustering, in the blocks of `lund_blocks`."""
+    """Return the trees of the jets with the prong of each declustering, in the blocks of `lund_blocks`.
+
+    Of jets, and of trees with `is_hard`, it is known; of other trees it follows from the numbers.
+    """
     for part in _parts(source):
         if isinstance(part, LundTrees):
             yield part
-            continue
-        trees = part if isinstance(part, LundArrays) else lund_arrays(part, num_threads=num_threads)
-        is_hard = np.empty(len(trees.parent), dtype=np.bool_)
-        for_all_jets(_prong_kernel, len(trees.offsets) - 1, trees, is_hard, num_threads=num_threads)
-        yield LundTrees(*trees, is_hard)
+        elif isinstance(part, LundArrays):
+            is_hard = np.empty(len(part.parent), dtype=np.bool_)
+            for_all_jets(_prong_kernel, len(part.offsets) - 1, part, is_hard, num_threads=num_threads)
+            yield LundTrees(*part, is_hard)
+        else:
+            trees, is_hard = declustered(part, prongs=True, num_threads=num_threads)
+            yield LundTrees(*trees, is_hard)
 
 
 def _parts(source: Any) -> Iterator[Any]:
@@ -261,23 +287,26 @@ def relinked(trees: LundTrees, parent: npt.NDArray[np.int64]) -> LundTrees:
     return LundTrees(numbers[trees.offsets], **columns | {"parent": parent[kept]})
 
 
-def as_awkward(blocks: Sequence[LundTrees]) -> ak.Array:
-    """Return trees as `jetforge.lund_tree` does, with the field `is_hard` besides."""
-    counts = np.concatenate([np.diff(block.offsets) for block in blocks])
-    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=offsets[1:])
+def as_awkward(source: FlatJets | LundArrays | LundTrees, blocks: Iterable[LundTrees]) -> ak.Array:
+    """Return trees as `jetforge.lund_tree` does, with the field `is_hard` besides.
+
+    `source` is what the blocks of trees, or of selections, were made of. Columns with room for all its declusterings
+    are filled block by block and cut to size: memory that is not written to is not taken, so that the trees are never
+    there twice.
+    """
+    sizes = np.diff(source.offsets)
+    room = int(np.maximum(sizes - 1, 0).sum() if isinstance(source, FlatJets) else sizes.sum())
     names = LundTrees._fields[1:]
-    columns = [np.concatenate([getattr(block, name) for block in blocks]) for name in names]
-    record = ak.contents.RecordArray([ak.contents.NumpyArray(column) for column in columns], list(names))
+    columns: dict[str, npt.NDArray[Any]] = {name: np.empty(room, dtype=_KINDS[name][0]) for name in names}
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    jet = size = 0
+    for block in blocks:
+        n_jets, n = len(block.offsets) - 1, len(block.parent)
+        offsets[jet + 1 : jet + n_jets + 1] = size + block.offsets[1:]
+        for name, column in columns.items():
+            column[size : size + n] = getattr(block, name)
+        jet, size = jet + n_jets, size + n
+    for column in columns.values():
+        column.resize(size, refcheck=False)
+    record = ak.contents.RecordArray([ak.contents.NumpyArray(column) for column in columns.values()], list(columns))
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), record))
-
-
-def check_limits(**limits: float) -> None:
-    """Raise a JetforgeError if a limit is negative or NaN."""
-    for name, value in limits.items():
-        number(name, value, least=0, finite=False)
-
-
-def ln_limit(limit: float) -> float:
-    """Return the logarithm of a limit that may be 0 or infinite."""
-    return log(limit) if limit > 0.0 else -inf
