@@ -128,8 +128,8 @@ def observables(
     names
         Quantities of `list_observables`, with numbers for N and M, and with endings in this order: axes of
         N-subjettiness (``_onepass_kt``, the default, ``_kt``, ``_wta_kt`` or ``_wta``, ``_ca``, ``_wta_ca``), an
-        exponent (``_beta2``; 1 by default), and a groomer (``_softdrop``, ``_mmdt``, ``_trimmed``, ``_pruned``, ``_filtered`` or
-        one of `groomers`). Examples: ``mass_softdrop``, ``tau21_wta``, ``d2_beta2``, ``n2_softdrop``, ``z_g``.
+        exponent (``_beta2``; 1 by default), and a groomer (``_softdrop``, ``_mmdt``, ``_trimmed``, ``_pruned``,
+        ``_filtered`` or one of `groomers`). Examples: ``mass_softdrop``, ``tau21_wta``, ``d2_beta2``, ``z_g``.
     R0
         Radius of the jets, in whose units angularities, N-subjettiness and soft drop count distances.
     z_cut, beta
