@@ -22,18 +22,10 @@ if TYPE_CHECKING:
         z_cuts,
     )
     from jetforge.physics.clustering.subjets import exclusive_subjets, inclusive_subjets
-    from jetforge.physics.correlators.ecf import (
-        c_series,
-        d2,
-        energy_correlator,
-        energy_correlators,
-        l_series,
-        m_series,
-        n_series,
-        u_series,
-    )
+    from jetforge.physics.correlators.ecf import energy_correlator, energy_correlators
     from jetforge.physics.correlators.efp import energy_flow_polynomial, energy_flow_polynomials
     from jetforge.physics.correlators.multigraph import multigraphs
+    from jetforge.physics.correlators.ratios import c_series, d2, l_series, m_series, n_series, u_series
     from jetforge.physics.flat import FlatJets, flatten
     from jetforge.physics.grooming import (
         bottom_up_soft_drop,
@@ -252,21 +244,13 @@ _HOMES = {
         "exclusive_subjets",
         "inclusive_subjets",
     ),
-    "correlators.ecf": (
-        "c_series",
-        "d2",
-        "energy_correlator",
-        "energy_correlators",
-        "l_series",
-        "m_series",
-        "n_series",
-        "u_series",
-    ),
+    "correlators.ecf": ("energy_correlator", "energy_correlators"),
     "correlators.efp": (
         "energy_flow_polynomial",
         "energy_flow_polynomials",
     ),
     "correlators.multigraph": ("multigraphs",),
+    "correlators.ratios": ("c_series", "d2", "l_series", "m_series", "n_series", "u_series"),
     "flat": (
         "FlatJets",
         "flatten",

@@ -35,17 +35,8 @@ from hypothesis import strategies as st
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets import Jets
-from jetforge.physics.correlators.ecf import (
-    MEASURES,
-    c_series,
-    d2,
-    energy_correlator,
-    energy_correlators,
-    l_series,
-    m_series,
-    n_series,
-    u_series,
-)
+from jetforge.physics.correlators.ecf import MEASURES, energy_correlator, energy_correlators
+from jetforge.physics.correlators.ratios import c_series, d2, l_series, m_series, n_series, u_series
 
 Array = npt.NDArray[np.float64]
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from jetforge.errors import JetforgeError
 from jetforge.physics import grooming
 from jetforge.physics.clustering import splitting_scales
-from jetforge.physics.correlators import ecf as correlators
+from jetforge.physics.correlators.ecf import energy_correlator, energy_correlators
+from jetforge.physics.correlators.ratios import SERIES
 from jetforge.physics.flat import FlatJets
 from jetforge.physics.prongs.tau import nsubjettiness
 from jetforge.physics.shapes import angular, contents, event, jet
@@ -103,18 +104,18 @@ class ObservedJets:
 
     def ratio(self, request: Request) -> _Values:
         """Return a ratio of energy correlators; all correlators that are asked for come from one pass."""
-        terms, combine = correlators.SERIES[request.quantity](request.numbers[0], request.beta)
+        terms, combine = SERIES[request.quantity](request.numbers[0], request.beta)
         values: _Values = combine(np.stack([self._correlators[term] for term in terms], axis=1))
         return values
 
     @cached_property
     def _correlators(self) -> dict[Any, _Values]:
-        wanted = [r for r in self.requests if r.quantity in correlators.SERIES]
+        wanted = [r for r in self.requests if r.quantity in SERIES]
         terms = sorted(
-            {term for r in wanted for term in correlators.SERIES[r.quantity](r.numbers[0], r.beta)[0]},
+            {term for r in wanted for term in SERIES[r.quantity](r.numbers[0], r.beta)[0]},
             key=lambda term: (len(term), term),
         )
-        values = correlators.energy_correlators(self.flat, terms, num_threads=self.settings.num_threads)
+        values = energy_correlators(self.flat, terms, num_threads=self.settings.num_threads)
         return dict(zip(terms, values.T, strict=True))
 
     @cached_property
@@ -175,7 +176,7 @@ def _ratio_of_tau(jets: ObservedJets, request: Request) -> _Values:
 
 
 def _ecf(n: int) -> Callable[[ObservedJets, Request], _Values]:
-    return lambda jets, request: correlators.energy_correlator(
+    return lambda jets, request: energy_correlator(
         jets.flat, n, request.beta, normalised=False, num_threads=jets.settings.num_threads
     )
 
