@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import DataError
-from jetforge.physics.flat import FlatJets
+from jetforge.physics.flat import FlatJets, place
 from jetforge.physics.number_arrays import number_array
 from jetforge.physics.parallel import for_all_jets
 
@@ -27,11 +27,6 @@ def _has(constituents: Any, name: str) -> bool:
     return isinstance(constituents, ak.Array) and name in constituents.fields
 
 
-def _place(flat: FlatJets, index: int) -> str:
-    jet = int(np.searchsorted(flat.offsets, index, side="right")) - 1
-    return f"jet {jet}, constituent {index - flat.offsets[jet]}"
-
-
 def _flat_numbers(flat: FlatJets, values: Any, name: str) -> npt.NDArray[Any]:
     """Return one number for each constituent, of a type that kernels read."""
     size = int(flat.offsets[-1])
@@ -42,7 +37,7 @@ def _flat_numbers(flat: FlatJets, values: Any, name: str) -> npt.NDArray[Any]:
         return np.empty(0, dtype=np.int64)
     if np.ma.is_masked(column):
         missing = int(np.flatnonzero(np.ma.getmaskarray(column))[0])
-        raise DataError(f"{_place(flat, missing)}: {name} is missing (None); fill it")
+        raise DataError(f"{place(missing, flat.offsets)}: {name} is missing (None); fill it")
     given = np.ascontiguousarray(np.ma.getdata(column))
     kind = {"b": np.int8, "u": np.int64, "i": np.int64, "f": np.float64}[given.dtype.kind]
     known = given.dtype in (np.int8, np.int16, np.int32, np.int64, np.float32, np.float64) and given.dtype.isnative
@@ -52,7 +47,7 @@ def _flat_numbers(flat: FlatJets, values: Any, name: str) -> npt.NDArray[Any]:
     if wrong.any():
         broken = int(np.flatnonzero(wrong)[0])
         rule = "a finite number" if given.dtype.kind == "f" else "below 2^63"
-        raise DataError(f"{_place(flat, broken)}: {name} is {given[broken]}; it must be {rule}")
+        raise DataError(f"{place(broken, flat.offsets)}: {name} is {given[broken]}; it must be {rule}")
     return column
 
 
@@ -123,7 +118,9 @@ def particle_numbers_of(constituents: Any, flat: FlatJets, given: Any) -> npt.ND
         wrong = (np.abs(pid) >= _TOO_LARGE) | (np.floor(pid) != pid)
         if wrong.any():
             broken = int(np.flatnonzero(wrong)[0])
-            raise DataError(f"{_place(flat, broken)}: pid is {pid[broken]}; it must be a whole number below 2^63")
+            raise DataError(
+                f"{place(broken, flat.offsets)}: pid is {pid[broken]}; it must be a whole number below 2^63"
+            )
         return pid.astype(np.int64)
     return pid
 

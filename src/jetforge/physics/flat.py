@@ -93,7 +93,7 @@ def flatten(constituents: ak.Array) -> FlatJets:
     given = {quantity: _column(records, name, offsets) for quantity, name in names.items()}
     if "pt" in given and np.any(given["pt"] < 0):
         first = int(np.flatnonzero(given["pt"] < 0)[0])
-        where = f"{_place(first, offsets)} ({names['pt']} = {given['pt'][first]:g})"
+        where = f"{place(first, offsets)} ({names['pt']} = {given['pt'][first]:g})"
         raise DataError(f"{where}: the transverse momentum is negative; drop or repair this constituent")
     flat = FlatJets(offsets, *_cartesian(given))
     broken = _first_broken(flat.px, flat.py, flat.pz, flat.energy)
@@ -159,13 +159,13 @@ def _present(layout: Any, offsets: npt.NDArray[np.int64] | None, field: str) -> 
         if layout.is_option:
             missing = np.flatnonzero(layout.mask_as_bool(valid_when=False))
             if len(missing):
-                what = f"{_place(missing[0], offsets)}{field and ': '}{field}"
+                what = f"{place(missing[0], offsets)}{field and ': '}{field}"
                 raise DataError(f"{what} is missing (None); drop it with ak.drop_none")
         layout = layout.project()
     return layout
 
 
-def _place(index: int, offsets: npt.NDArray[np.int64] | None) -> str:
+def place(index: int, offsets: npt.NDArray[np.int64] | None) -> str:
     """Return the words that name a jet, or a constituent by its flat index."""
     if offsets is None:
         return f"jet {index}"
@@ -231,7 +231,7 @@ def _first_broken(px: _Floats, py: _Floats, pz: _Floats, energy: _Floats) -> int
 
 def _broken_rule(flat: FlatJets, i: int, values: str) -> DataError:
     """Return the error that says what is wrong with a constituent."""
-    where = f"{_place(i, flat.offsets)} ({values})"
+    where = f"{place(i, flat.offsets)} ({values})"
     px, py, pz, energy = (float(x[i]) for x in flat[1:])
     if not all(abs(x) <= _LARGEST for x in (px, py, pz, energy)):
         return DataError(f"{where}: not a finite momentum; drop or repair this constituent")

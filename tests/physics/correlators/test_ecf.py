@@ -249,12 +249,17 @@ def test_generated_jets_have_the_correlators_of_fastjet(generated_jets: ak.Array
             "m2": (m_series(jets, 2, beta), of_fastjet(jets, beta=beta, npoint=2, func="mseries")),
             "u2": (u_series(jets, 2, beta), of_fastjet(jets, beta=beta, npoint=2, func="useries")),
         }
+        if beta <= 1:
+            least, squares = of_fastjet(jets, beta=beta, npoint=3, angles=1), of_fastjet(jets, beta=2 * beta, npoint=2)
+            pairs["l2"] = (l_series(jets, 2, beta), pairs["e3"][1] / squares**1.5)
+            pairs["l3"] = (l_series(jets, 3, beta), least / np.cbrt(pairs["e3"][1]))
         for name, (ours, theirs) in pairs.items():
             np.testing.assert_allclose(ours, theirs, rtol=1e-12, err_msg=f"{name}, beta {beta}")
 
 
-def test_generated_jets_have_the_four_point_correlators_of_fastjet(generated_jets: ak.Array) -> None:
-    small = generated_jets[ak.num(generated_jets) < 50][:20]
+@pytest.mark.parametrize("most", [20, pytest.param(500, marks=pytest.mark.slow)])
+def test_generated_jets_have_the_four_point_correlators_of_fastjet(generated_jets: ak.Array, most: int) -> None:
+    small = generated_jets[ak.num(generated_jets) < 50][:most] if most < 500 else generated_jets
     np.testing.assert_allclose(c_series(small, 3), of_fastjet(small, npoint=3, func="doubleratio"), rtol=1e-12)
     np.testing.assert_allclose(n_series(small, 3), of_fastjet(small, npoint=3, func="nseries"), rtol=1e-12)
     np.testing.assert_allclose(m_series(small, 3), of_fastjet(small, npoint=3, func="mseries"), rtol=1e-12)

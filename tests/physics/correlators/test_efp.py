@@ -226,7 +226,8 @@ def test_energyflow_agrees_on_momentum_products(generated_jets: Any, measure: st
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
 def test_energyflow_agrees_on_all_490_graphs_of_many_jets(generated_jets: Any, beta: float) -> None:
-    assert largest_deviation(each_jet(generated_jets[:60]), 7, "hadr", beta) < 1e-10
+    jets = generated_jets if beta == 1.0 else generated_jets[:60]
+    assert largest_deviation(each_jet(jets), 7, "hadr", beta) < 1e-10
 
 
 @pytest.mark.slow
