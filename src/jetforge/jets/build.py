@@ -44,6 +44,7 @@ def build_dataset(
     jet_fields: Sequence[str],
     workers: int | None = None,
     scheduler: str | None = None,
+    further_provenance: Callable[[], Mapping[str, Any]] = dict,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Dataset:
     """Make every part of a dataset and then its `dataset.json`.
@@ -66,7 +67,11 @@ def build_dataset(
     workers
         Processes on this machine: None for one a core, 0 to work in this process.
     scheduler
-        Address of a running Dask scheduler (``tcp://...``) to use instead.
+        Address of a running Dask scheduler (``tcp://...``), or a YAML file of batch jobs, to use instead; see
+        `jetforge.jets.clusters.open_client`.
+    further_provenance
+        Called when all parts are there: what else to store of where the jets come from. Where it raises, the dataset
+        stays unfinished.
     on_progress
         Called after each part.
 
@@ -93,7 +98,7 @@ def build_dataset(
         journal = _Journal(folder / _JOURNAL_NAME)
         by_file = {task.file: task for task in tasks}
         done = {file: record for file, record in journal.read().items() if file in by_file and _intact(folder, record)}
-        total, resumed = sum(task.jets for task in tasks), sum(r["jets"] for r in done.values())
+        total, resumed = sum(task.jets for task in tasks), sum(by_file[file].jets for file in done)
         timing: dict[str, float] = {}
         on_progress(Progress(resumed, total, resumed))
         with contextlib.closing(make([task for task in tasks if task.file not in done])) as made_parts:
@@ -104,8 +109,9 @@ def build_dataset(
                 journal.append(done[task.file])
                 for name, seconds in made.timing.items():
                     timing[name] = timing.get(name, 0.0) + seconds
-                on_progress(Progress(sum(r["jets"] for r in done.values()), total, resumed, timing))
-        provenance = {"plan": plan, "statistics": _add_up([done[task.file]["statistics"] for task in tasks])}
+                on_progress(Progress(sum(by_file[file].jets for file in done), total, resumed, timing))
+        statistics = _add_up([done[task.file]["statistics"] for task in tasks])
+        provenance = {"plan": plan, "statistics": statistics, **further_provenance()}
         parts: dict[str, list[Part]] = {split: [] for split in SPLITS}
         for task in tasks:
             record = done[task.file]
@@ -136,7 +142,7 @@ def _finished(
                 if sha256(made.data) != noted[task.file].sha256:
                     raise DataError(
                         f"{folder / task.file}: is lost, and cannot be made again as it was (other versions of "
-                        "Pythia or FastJet); remove the directory and generate it anew"
+                        "programs, or other source files); remove the directory and make it anew"
                     )
                 write_atomically(folder / task.file, made.data)
                 left -= task.jets

@@ -161,7 +161,12 @@ class Jets:
         DataError
             If a momentum is not finite or an energy negative: kernels rely on it.
         """
-        return checked(FlatJets(self.offsets, *(self.columns[name] for name in FOUR_MOMENTUM)))
+        return checked(self.unchecked_flat)
+
+    @property
+    def unchecked_flat(self) -> FlatJets:
+        """The same without the check, for who checks them otherwise."""
+        return FlatJets(self.offsets, *(self.columns[name] for name in FOUR_MOMENTUM))
 
     @property
     def label(self) -> npt.NDArray[np.int64]:

@@ -1,0 +1,164 @@
+"""Where parts are made by several processes: this machine, a running Dask scheduler, or a batch system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jetforge.errors import JetforgeError, RecipeError
+
+# Classes of dask-jobqueue; `local` runs the jobs on this machine, to try a file out.
+_BATCH_SYSTEMS = {
+    "slurm": ("dask_jobqueue", "SLURMCluster"),
+    "htcondor": ("dask_jobqueue", "HTCondorCluster"),
+    "pbs": ("dask_jobqueue", "PBSCluster"),
+    "lsf": ("dask_jobqueue", "LSFCluster"),
+    "sge": ("dask_jobqueue", "SGECluster"),
+    "local": ("dask_jobqueue.local", "LocalCluster"),
+}
+# One core a worker; the numerical libraries must not start threads of their own.
+_QUIET = {
+    "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
+    "distributed.logging.distributed": "critical",
+    "distributed.admin.tick.limit": "1h",
+}
+
+
+@contextlib.contextmanager
+def open_client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """Give a Dask client.
+
+    Parameters
+    ----------
+    workers
+        Processes on this machine, where no scheduler is named.
+    scheduler
+        Address of a running scheduler (``tcp://...``), or a YAML file that describes the jobs of a batch system.
+
+    Raises
+    ------
+    JetforgeError
+        If no scheduler answers, no worker comes, or Dask is not installed.
+    RecipeError
+        If the YAML file is wrong.
+    """
+    if scheduler is None:
+        with _local(workers) as client:
+            yield client
+    elif scheduler.endswith((".yaml", ".yml")):
+        with _jobs(Path(scheduler)) as client:
+            yield client
+    else:
+        with _running(scheduler) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def _running(scheduler: str) -> Iterator[Any]:
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise JetforgeError(f"no Dask scheduler answers at {scheduler} ({error}); is it running?") from None
+    with client:
+        if not client.nthreads():
+            _wait_for_workers(client, 60, f"the Dask scheduler at {scheduler} has no workers; start some")
+        yield client
+
+
+@contextlib.contextmanager
+def _jobs(path: Path) -> Iterator[Any]:
+    import dask
+    from distributed import Client
+
+    settings = _read_jobs(path)
+    system, jobs = settings.pop("type"), settings.pop("jobs")
+    patience = settings.pop("patience", 3600)
+    module, name = _BATCH_SYSTEMS[system]
+    with dask.config.set(_QUIET), _own_environment():
+        try:
+            cluster = getattr(__import__(module, fromlist=[name]), name)(**settings)
+        except ImportError:
+            raise JetforgeError(f"{path}: batch systems need dask-jobqueue: pip install 'jetforge[scale]'") from None
+        except (TypeError, ValueError) as error:
+            raise RecipeError(f"{path}: {name} does not take these settings: {error}") from None
+        with cluster, Client(cluster) as client:
+            cluster.scale(jobs=jobs)
+            _wait_for_workers(
+                client, patience, f"{path}: no job of {jobs} started within {patience} s; is the queue full?"
+            )
+            yield client
+
+
+def _read_jobs(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
+        raise RecipeError(
+            f"{path}: describes no jobs; it has a line 'type: slurm', a line 'jobs: 20', and dask-jobqueue's settings"
+        )
+    if settings.get("type") not in _BATCH_SYSTEMS:
+        raise RecipeError(f"{path}: type '{settings.get('type')}' is none of {', '.join(_BATCH_SYSTEMS)}")
+    if not isinstance(settings.get("jobs"), int) or settings["jobs"] < 1:
+        raise RecipeError(f"{path}: jobs is '{settings.get('jobs')}'; it is how many jobs to submit, a number from 1")
+    return dict(settings)
+
+
+def _wait_for_workers(client: Any, seconds: float, message: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError:
+        raise JetforgeError(message) from None
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Any]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET), _own_environment():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            local_directory=scratch,
+            silence_logs=50,
+        )
+        with cluster, Client(cluster) as client:
+            client.register_plugin(_leave_interrupts_to_the_client())
+            yield client
+
+
+def _leave_interrupts_to_the_client() -> Any:
+    """Return a plugin by which workers ignore Ctrl-C: the process that started them answers it, and ends them."""
+    from distributed import WorkerPlugin
+
+    class LeaveInterrupts(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return LeaveInterrupts()
+
+
+@contextlib.contextmanager
+def _own_environment() -> Iterator[None]:
+    """Undo what Dask writes into this process's environment for its workers, such as one thread for OpenMP."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)

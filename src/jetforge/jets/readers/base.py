@@ -1,0 +1,156 @@
+"""What every reader of a public format offers: its card, its options, how it is recognised, and jets by ranges of rows."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.jets import Jets
+from jetforge.jets.readers.contents import Contents
+
+
+@dataclass(frozen=True)
+class FormatCard:
+    """What a person should know of a format before using it; `jetforge info NAME` and its page in the docs show it.
+
+    Every text is one or more whole sentences; `traps` has one entry a trap.
+    """
+
+    name: str
+    title: str
+    layout: str
+    origin: str
+    made: str
+    units: str
+    licence: str
+    citation: str
+    traps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a reader: its default, which also says its type (bool, int, float, str), meaning and choices."""
+
+    default: bool | int | float | str
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+
+class Reader(ABC):
+    """One open file of one format.
+
+    A reader is made for a path, knows how many rows the file has without reading them, and returns the jets of any
+    range of rows, always the same ones. It reads nothing that its file only claims to have: see `limits`.
+
+    Attributes
+    ----------
+    num_rows : int
+        Rows of the file: jets, or events where `rows_are` says so.
+    classes : tuple of str
+        Names of the classes that the file's labels number, background first; empty where the file has no labels.
+    """
+
+    card: ClassVar[FormatCard]
+    options: ClassVar[Mapping[str, Option]] = {}
+    rows_are: ClassVar[str] = "jets"
+    part_rows: ClassVar[int] = 20_000
+    """Rows of one part of a converted dataset, unless the user says otherwise: what is held in memory at a time."""
+    relative: ClassVar[bool] = False
+    """Whether momenta have no scale (images), so that wrong units cannot be noticed."""
+
+    num_rows: int
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, contents: Contents) -> bool:
+        """Say whether a file is of this format, by what it contains."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Jets:
+        """Return the jets of the rows ``start <= row < stop``, in order.
+
+        Returns
+        -------
+        Jets
+            Without padding. Constituents: ``px, py, pz, energy`` in GeV and whatever else the file has; jet fields: what
+            the file has of each jet under the package's names (``pt``, ``eta``, ``phi``, ``mass`` in GeV), and ``label``
+            (int64) where it has one.
+
+        Raises
+        ------
+        DataError
+            If the rows cannot be read whole, or break a rule; the message names the file and the row.
+        """
+
+    def close(self) -> None:  # noqa: B027
+        """Give back what the reader holds open."""
+
+    def stored_split(self, jets: Jets) -> str | None:  # noqa: ARG002
+        """Return ``train``, ``val`` or ``test`` where the file itself says that some of its jets, all of them, belong there."""
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def error(self, message: str, row: int | None = None) -> DataError:
+        """Return an error that names this file, and the row."""
+        where = f"{self.path}: " if row is None else f"{self.path}: row {row}: "
+        return DataError(where + message)
+
+
+def checked_settings(reader: type[Reader], given: Mapping[str, str | bool | int | float]) -> dict[str, Any]:
+    """Return the settings of a reader: what was given, turned into the type of its default, and defaults.
+
+    Raises
+    ------
+    JetforgeError
+        If there is no such option, or a value is not one of its choices or of its type.
+    """
+    settings: dict[str, Any] = {name: option.default for name, option in reader.options.items()}
+    for name, value in given.items():
+        if name not in reader.options:
+            near = difflib.get_close_matches(name, reader.options, n=1)
+            known = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(reader.options) or 'none'}"
+            raise JetforgeError(f"the format {reader.card.name} has no option '{name}'; {known}")
+        settings[name] = _checked_value(name, reader.options[name], value)
+    return settings
+
+
+def _checked_value(name: str, option: Option, value: str | bool | int | float) -> bool | int | float | str:
+    kind = type(option.default)
+    wrong = JetforgeError(f"option {name}={value}: it must be {_describe(option)}")
+    if kind is bool:
+        truth = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if str(value).lower() not in truth:
+            raise wrong
+        return truth[str(value).lower()]
+    try:
+        converted = kind(value)
+    except ValueError:
+        raise wrong from None
+    if isinstance(converted, float) and not np.isfinite(converted):
+        raise wrong
+    if option.choices and converted not in option.choices:
+        raise wrong
+    return converted
+
+
+def _describe(option: Option) -> str:
+    if option.choices:
+        return f"one of {', '.join(option.choices)}"
+    return {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}[type(option.default)]

@@ -1,0 +1,72 @@
+"""From rows of fixed length, filled up with padding, to ragged constituents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def _nonzero(keep: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> None:
+    for row in range(values.shape[0]):
+        for place in range(values.shape[1]):
+            if values[row, place] != 0:
+                keep[row, place] = True
+
+
+@njit(cache=True, nogil=True)
+def _offsets(keep: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> None:
+    total = 0
+    for row in range(keep.shape[0]):
+        for place in range(keep.shape[1]):
+            total += keep[row, place]
+        offsets[row + 1] = total
+
+
+@njit(cache=True, nogil=True)
+def _fill(keep: npt.NDArray[np.bool_], values: npt.NDArray[Any], filled: npt.NDArray[Any]) -> None:
+    at = 0
+    for row in range(keep.shape[0]):
+        for place in range(keep.shape[1]):
+            if keep[row, place]:
+                filled[at] = values[row, place]
+                at += 1
+
+
+def not_all_zero(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return, for arrays of shape (n_rows, length), where any of them is not zero (NaN is not zero)."""
+    keep = np.zeros(columns[0].shape, dtype=np.bool_)
+    for column in columns:
+        _nonzero(keep, column)
+    return keep
+
+
+def without_padding(
+    keep: npt.NDArray[np.bool_], columns: Mapping[str, npt.NDArray[Any]]
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+    """Keep some places of every row.
+
+    Parameters
+    ----------
+    keep
+        bool (n_rows, length).
+    columns
+        Arrays of the same shape, of any type and strides.
+
+    Returns
+    -------
+    offsets : int64 (n_rows + 1,)
+    columns : dict
+        The kept values, row after row, each of its column's type.
+    """
+    offsets = np.zeros(len(keep) + 1, dtype=np.int64)
+    _offsets(keep, offsets)
+    filled = {}
+    for name, values in columns.items():
+        filled[name] = np.empty(int(offsets[-1]), dtype=values.dtype)
+        _fill(keep, values, filled[name])
+    return offsets, filled

@@ -1,0 +1,111 @@
+"""The top-tagging reference set and the constituents of the tagging challenge: HDF5 files that pandas wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jetforge.jets.jets import Jets
+from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.padded import not_all_zero, without_padding
+from jetforge.jets.readers.pandas_frames import Frame, frame_columns
+
+KEY = "table"
+COMPONENTS = ("E", "PX", "PY", "PZ")
+TRUTH = {"truthE": "truth_energy", "truthPX": "truth_px", "truthPY": "truth_py", "truthPZ": "truth_pz"}
+LABEL, SPLIT = "is_signal_new", "ttv"
+SPLIT_NAMES = ("train", "test", "val")
+CLASSES = ("qcd", "top")
+
+
+class TopTagReader(Reader):
+    """Constituents ``E_0, PX_0, PY_0, PZ_0, E_1, ...`` of each jet in one row, filled up with zeros."""
+
+    card = FormatCard(
+        name="toptag",
+        title="Top-tagging reference set and challenge, constituents",
+        layout=(
+            "HDF5 written by pandas (key `table`), a row a jet: `E_0, PX_0, PY_0, PZ_0` to `E_199 ...`, the top quark "
+            "`truthE, truthPX, truthPY, truthPZ` (zeros for QCD), `ttv` (0 train, 1 test, 2 validation), and `is_signal_new` "
+            "(1 top, 0 QCD). The challenge's test files lack truth, label or both."
+        ),
+        origin="Kasieczka, Plehn, Thompson, Russell: Top Quark Tagging Reference Dataset, doi:10.5281/zenodo.2603256.",
+        made=(
+            "Pythia 8 at 14 TeV without multiparton interactions, Delphes with the ATLAS card, energy-flow objects, "
+            "anti-kt R = 0.8, 550 < pT < 650 GeV, |eta| < 2; tops matched to a parton top and its three quarks within 0.8. "
+            "1.2 M jets to train, 400 k to validate, 400 k to test."
+        ),
+        units="GeV.",
+        licence="CC BY 4.0.",
+        citation="Kasieczka, Plehn et al., The Machine Learning landscape of top taggers, arXiv:1902.09914.",
+        traps=(
+            "Only the leading 200 constituents are stored: sums differ from the jet's momentum for the few longer jets.",
+            "Energies are float32, so that masses of constituents are rounding; they are stored with their sign.",
+            "In the challenge's files the constituents of validation and test jets are distorted.",
+            "Known converters drop the last jet of every file; here every jet is kept.",
+        ),
+    )
+    options: Mapping[str, Option] = {  # type: ignore[misc]
+        "unit": Option("GeV", "what the momenta are in", ("GeV", "MeV")),
+    }
+
+    @classmethod
+    def recognises(cls, contents: Contents) -> bool:
+        """Say whether there is a frame with the columns of at least one constituent."""
+        if contents.container != "hdf5" or not contents.names.keys() & {"table/table", "table/block0_values"}:
+            return False
+        return {f"{name}_0" for name in COMPONENTS} <= set(frame_columns(contents.path, KEY))
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        super().__init__(path, settings)
+        self._frame = Frame(path, KEY)
+        self.num_rows = self._frame.num_rows
+        columns = set(self._frame.columns)
+        self._length = next(i for i in range(len(columns) + 1) if f"E_{i}" not in columns)
+        if not self._length:
+            raise self.error(
+                f"no constituents in it (columns E_0, PX_0, ...); its first columns are {self._frame.columns[:4]}"
+            )
+        self._columns = [f"{name}_{i}" for i in range(self._length) for name in COMPONENTS]
+        self._truth = {name: ours for name, ours in TRUTH.items() if name in columns}
+        self._has_label, self._has_split = LABEL in columns, SPLIT in columns
+        self.classes = CLASSES if self._has_label else ()
+        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
+
+    def read(self, start: int, stop: int) -> Jets:
+        """Return the jets of a range of rows; see `Reader.read`."""
+        block = self._frame.read_block(self._columns, start, stop)
+        energy, px, py, pz = (block[:, i::4] for i in range(4))
+        offsets, columns = without_padding(
+            not_all_zero(energy, px, py, pz), {"px": px, "py": py, "pz": pz, "energy": energy}
+        )
+        wanted = [*self._truth, *([LABEL] if self._has_label else []), *([SPLIT] if self._has_split else [])]
+        given = self._frame.read(wanted, start, stop) if wanted else {}
+        fields: dict[str, Any] = {}
+        if self._has_label:
+            fields["label"] = self._labels(given[LABEL], start)
+        fields.update({ours: given[name] * self._scale for name, ours in self._truth.items()})
+        if self._has_split:
+            fields[SPLIT] = given[SPLIT].astype(np.int8)
+        return Jets(
+            offsets, {name: column.astype(np.float64) * self._scale for name, column in columns.items()}, fields
+        )
+
+    def stored_split(self, jets: Jets) -> str | None:
+        """Return the split that `ttv` says, where it says the same of all jets."""
+        numbers = np.unique(jets.fields.get(SPLIT, ()))
+        return SPLIT_NAMES[int(numbers[0])] if len(numbers) == 1 and 0 <= numbers[0] < len(SPLIT_NAMES) else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._frame.close()
+
+    def _labels(self, values: Any, start: int) -> Any:
+        wrong = np.flatnonzero(~np.isin(values, (0, 1)))
+        if len(wrong):
+            raise self.error(f"{LABEL} is {values[wrong[0]]}, neither 0 nor 1", start + int(wrong[0]))
+        return values.astype(np.int64)

@@ -1,0 +1,248 @@
+"""Files to be converted: what is in each, whether they go together, and their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import SPLITS
+from jetforge.jets.readers import open_reader, recognise
+from jetforge.jets.readers.base import Reader
+
+_PROBE_ROWS = 200
+_LHC_BEAM_ENERGY = 7000.0  # GeV
+_SOFTEST_JETS = 0.5  # GeV
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to be converted, and the class of its jets where the file does not say it."""
+
+    path: Path
+    class_name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str | Path) -> Source:
+        """Return the source that ``FILE`` or ``CLASS=FILE`` names."""
+        if isinstance(text, Path) or Path(text).exists() or "=" not in text:
+            return cls(Path(text))
+        class_name, _, path = text.partition("=")
+        return cls(Path(path), class_name.strip() or None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a first look into a file finds."""
+
+    format: str
+    num_rows: int
+    part_rows: int
+    rows_are: str
+    classes: tuple[str, ...]
+    columns: Mapping[str, str]
+    fields: Mapping[str, str]
+    labels: tuple[int, ...]
+    stored_split: str | None
+    size: int
+    changed: int
+    """Time of the last change, in ns."""
+
+
+def look(path: str, format: str | None, settings: Mapping[str, Any]) -> Found:  # noqa: A002
+    """Find out what a file holds, from its first and last rows.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is of no known format, or its momenta are in other units than they should be.
+    """
+    file = Path(path)
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
+    name = format or recognise(file)
+    with open_reader(file, name, settings) as reader:
+        if reader.num_rows < 0:
+            raise DataError(f"{file}: claims {reader.num_rows} rows: damaged")
+        first = reader.read(0, min(reader.num_rows, _PROBE_ROWS))
+        last = reader.read(max(reader.num_rows - _PROBE_ROWS, 0), reader.num_rows)
+        check_scale(first, reader)
+        splits = {reader.stored_split(jets) for jets in (first, last) if len(jets)}
+        labels = {int(x) for jets in (first, last) if "label" in jets.fields for x in np.unique(jets.label)}
+        return Found(
+            name, reader.num_rows, reader.part_rows, reader.rows_are, reader.classes,
+            {c: str(v.dtype) for c, v in first.columns.items()}, {f: str(v.dtype) for f, v in first.fields.items()},
+            tuple(sorted(labels)), splits.pop() if len(splits) == 1 else None, status.st_size, status.st_mtime_ns,
+        )  # fmt: skip
+
+
+def check_scale(jets: Jets, reader: Reader) -> None:
+    """Notice momenta in MeV that should be in GeV, and the other way round.
+
+    A jet cannot have more energy than a beam of the LHC, and nobody stores jets below half a GeV.
+
+    Raises
+    ------
+    DataError
+        If half of the jets are outside that range, and the user has not said what the unit is.
+    """
+    if reader.relative or len(jets) == 0:
+        return
+    counts = np.diff(jets.offsets)
+    jet = np.repeat(np.arange(len(jets)), counts)
+    energies = np.bincount(jet, jets.columns["energy"], len(jets))[counts > 0]
+    if len(energies) == 0:
+        return
+    typical = float(np.median(energies))
+    unit = reader.settings.get("unit", "GeV")
+    cure = "if that is right, say it with --option unit=" + unit if "unit" in reader.settings else "scale them"
+    if typical > _LHC_BEAM_ENERGY:
+        other = "MeV" if unit == "GeV" else "keV"
+        raise DataError(
+            f"{reader.path}: a typical jet has an energy of {typical:,.0f} GeV, more than a beam of the LHC: the file "
+            f"is probably in {other}, not in {unit}" + (": give --option unit=MeV" if other == "MeV" else f"; {cure}")
+        )
+    if typical < _SOFTEST_JETS:
+        other = "GeV" if unit == "MeV" else "TeV"
+        raise DataError(
+            f"{reader.path}: a typical jet has an energy of {typical:.3g} GeV: the file is probably in {other}, not in "
+            f"{unit}" + (": give --option unit=GeV" if other == "GeV" else f"; {cure}")
+        )
+
+
+def common_classes(sources: Sequence[Source], found: Sequence[Found]) -> tuple[str, ...]:
+    """Return the classes of a dataset made of these files, background first.
+
+    Raises
+    ------
+    JetforgeError
+        If some files state their classes and others do not, or they state different ones.
+    """
+    for source, one in zip(sources, found, strict=True):
+        if source.class_name is not None and one.classes:
+            raise JetforgeError(
+                f"{source.path}: has labels of its own ({', '.join(one.classes[:4])}); "
+                f"name it without '{source.class_name}='"
+            )
+    named = [source.class_name for source, one in zip(sources, found, strict=True) if not one.classes]
+    stated = {one.classes for one in found if one.classes}
+    if len(stated) > 1:
+        shown = "; ".join(", ".join(classes[:4]) for classes in sorted(stated))
+        raise JetforgeError(f"the files have different classes ({shown}): convert them apart")
+    if stated and named:
+        without = next(s.path for s, one in zip(sources, found, strict=True) if not one.classes)
+        raise JetforgeError(f"{without}: has no labels, other files have: convert them apart")
+    if stated:
+        return stated.pop()
+    if all(name is None for name in named):
+        return ("unlabelled",)
+    if None in named:
+        without = next(s.path for s in sources if s.class_name is None)
+        raise JetforgeError(f"{without}: has no labels and no class; write CLASS={without}")
+    # The usual backgrounds come first, the others in the order in which they are named.
+    names = list(dict.fromkeys(name for name in named if name is not None))
+    return tuple(sorted(names, key=lambda name: name.lower() not in ("qcd", "gluon", "g", "background")))
+
+
+def common_columns(sources: Sequence[Source], found: Sequence[Found]) -> tuple[list[str], list[str]]:
+    """Return the constituent columns and jet fields that all files have.
+
+    Raises
+    ------
+    JetforgeError
+        If they differ: nothing is left out silently.
+    """
+    first = found[0]
+    for source, one in zip(sources, found, strict=True):
+        for ours, theirs, what in (
+            (first.columns, one.columns, "constituent columns"),
+            (first.fields, one.fields, "jet fields"),
+        ):
+            different = sorted(set(ours.items()) ^ set(theirs.items()))
+            if different:
+                raise JetforgeError(
+                    f"{source.path}: its {what} differ from those of {sources[0].path} in {different[0][0]}; "
+                    "convert them apart"
+                )
+    return list(first.columns), list(first.fields)
+
+
+def check_split(name: str) -> None:
+    """Refuse what is no split.
+
+    Raises
+    ------
+    JetforgeError
+        If it is none of train, val and test.
+    """
+    if name not in SPLITS:
+        raise JetforgeError(f"there is no split '{name}'; splits are {', '.join(SPLITS)}")
+
+
+class Checksums:
+    """SHA-256 of files, computed in a thread while other work goes on.
+
+    Parameters
+    ----------
+    paths
+        The files. Where ``FILE.sha256`` lies beside one, in the form of ``sha256sum``, it is what the file must have.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = list(dict.fromkeys(paths))
+        self._found: dict[Path, str] = {}
+        self._failed: JetforgeError | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._compute, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> dict[Path, str]:
+        """Return the checksum of each file.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read, or has not the checksum that stands beside it.
+        """
+        self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+        return self._found
+
+    def stop(self) -> None:
+        """End the work early."""
+        self._stop.set()
+        self._thread.join()
+
+    def _compute(self) -> None:
+        try:
+            for path in self._paths:
+                digest = hashlib.sha256()
+                with path.open("rb") as file:
+                    while (block := file.read(_BLOCK)) and not self._stop.is_set():
+                        digest.update(block)
+                self._found[path] = digest.hexdigest()
+                _compare(path, digest.hexdigest())
+        except JetforgeError as error:
+            self._failed = error
+        except OSError as error:
+            self._failed = DataError(f"{error.filename}: cannot be read: {error.strerror}")
+
+
+def _compare(path: Path, checksum: str) -> None:
+    beside = path.with_name(f"{path.name}.sha256")
+    if not beside.is_file():
+        return
+    wanted = beside.read_text(errors="replace").split()
+    if not wanted or wanted[0].lower() != checksum:
+        raise DataError(f"{path}: its SHA-256 is not the one in {beside.name}: damaged or changed; fetch it again")
