@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from jetforge.jets.build import Progress
 
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
 def command_line() -> str:
     """Return the command as it was typed."""
     return shlex.join(["jetforge", *sys.argv[1:]])
+
+
+def shares_of(text: str) -> tuple[float, ...]:
+    """Return the shares of train, val and test that a text such as 0.8,0.1,0.1 says."""
+    try:
+        return tuple(float(share) for share in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a list of numbers such as 0.8,0.1,0.1") from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jetforge.cli._terminal import generation_bar
+from jetforge.cli._terminal import generation_bar, shares_of
 
 EPILOG = "Example: jetforge generate toptag-top toptag-qcd --jets 20000 --out data/toptag --seed 1"
 
@@ -27,12 +27,14 @@ def generate(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes here; by default one a core; 0 for none.")
     ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running Dask scheduler, or YAML of a dask-jobqueue cluster.")
+    ] = None,
 ) -> None:
     """Generate jets with Pythia and FastJet; run again after a stop to go on."""
     from jetforge.events.generate import generate as generate_dataset
 
-    shares = _shares(split)
+    shares = shares_of(split)
     with generation_bar() as on_progress:
         dataset = generate_dataset(
             presets, jets, out, seed=seed, split=shares, part_jets=part_jets, workers=workers, scheduler=scheduler,
@@ -41,10 +43,3 @@ def generate(
     sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
     print(f"{out}: {' vs '.join(dataset.classes)}, {sizes}")
     print("made with Pythia 8 (arXiv:2203.11601) and FastJet (arXiv:1111.6097): please cite them")
-
-
-def _shares(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(share) for share in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a list of numbers such as 0.8,0.1,0.1") from None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from jetforge.cli._terminal import print_table
 from jetforge.errors import JetforgeError
 
-EPILOG = "Examples: jetforge info presets; jetforge info taggers; jetforge info data/toptag --verify"
+EPILOG = (
+    "Examples: jetforge info presets; jetforge info taggers; jetforge info formats; jetforge info jetclass; "
+    "jetforge info data/toptag --verify"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -21,15 +25,23 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    what: Annotated[str, typer.Argument(help="presets, taggers, or the directory of a dataset or of a run.")],
+    what: Annotated[
+        str, typer.Argument(help="presets, taggers, formats, a format, or the directory of a dataset or run.")
+    ],
     verify: Annotated[bool, typer.Option("--verify", help="Read every part and check its checksum.")] = False,
     provenance: Annotated[bool, typer.Option("--provenance", help="Print all that is known of its making.")] = False,
 ) -> None:
-    """Tell what presets and taggers there are, or what a dataset or a run holds."""
+    """Tell what presets, taggers and formats there are, what a format is, or what a dataset or a run holds."""
+    from jetforge.jets.readers import list_formats
+
     if what == "presets":
         _presets()
     elif what == "taggers":
         _taggers()
+    elif what == "formats":
+        _formats()
+    elif what in list_formats() and not Path(what).exists():
+        _format(what)
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
     elif (Path(what) / "recipe.yaml").is_file():
@@ -43,10 +55,14 @@ def _suggest(what: str) -> None:
     """Answer a name that is no path with what may have been meant."""
     if Path(what).exists():
         return
-    near = difflib.get_close_matches(what, ("presets", "taggers"), n=1)
+    from jetforge.jets.readers import list_formats
+
+    lists = ("presets", "taggers", "formats")
+    near = difflib.get_close_matches(what, (*lists, *list_formats()), n=1)
     if near:
         raise JetforgeError(f"there is no '{what}'; did you mean '{near[0]}'?")
-    raise JetforgeError(f"{what}: no such directory; to list names: jetforge info presets, jetforge info taggers")
+    listing = ", ".join(f"jetforge info {name}" for name in lists)
+    raise JetforgeError(f"{what}: no such directory; to list names: {listing}")
 
 
 def _presets() -> None:
@@ -86,6 +102,36 @@ def _taggers() -> None:
     print_table(rows)
 
 
+def _formats() -> None:
+    from jetforge.jets.readers import get_reader, list_formats
+
+    rows = []
+    for name in list_formats():
+        reader = get_reader(name)
+        rows.append({"format": name, "holds": reader.card.title, "a row is": reader.rows_are[:-1]})
+    print_table(rows)
+
+
+def _format(name: str) -> None:
+    import textwrap
+
+    from jetforge.jets.readers import get_reader
+
+    reader = get_reader(name)
+    card = reader.card
+    print(f"{card.name}: {card.title}")
+    for heading in ("layout", "origin", "made", "units", "licence", "citation"):
+        print(textwrap.fill(getattr(card, heading), 110, initial_indent=f"{heading:<10}", subsequent_indent=" " * 10))
+    for number, trap in enumerate(card.traps):
+        first = f"{'traps' if number == 0 else '':<10}"
+        print(textwrap.fill(trap, 110, initial_indent=first + "- ", subsequent_indent=" " * 12))
+    for key, option in reader.options.items():
+        choices = f" ({', '.join(option.choices)})" if option.choices else ""
+        default = {True: "yes", False: "no", "": "none"}.get(option.default, option.default)
+        text = f"--option {key}={default}: {option.meaning}{choices}"
+        print(textwrap.fill(text, 110, subsequent_indent=" " * 10))
+
+
 def _dataset(path: Path, verify: bool, provenance: bool) -> None:
     from jetforge.jets import open_dataset
 
@@ -102,10 +148,19 @@ def _dataset(path: Path, verify: bool, provenance: bool) -> None:
     if provenance:
         print(json.dumps(manifest.provenance, indent=1))
     else:
-        plan = manifest.provenance.get("plan", {})
-        made = {"presets": [p["name"] for p in plan.get("presets", [])], "seed": plan.get("seed"),
-                **(plan.get("versions") or {})}  # fmt: skip
-        print("made with     " + ", ".join(f"{name} {value}" for name, value in made.items()))
+        print("made with     " + _made(manifest.provenance))
+
+
+def _made(provenance: Mapping[str, Any]) -> str:
+    """Say in a few words where the jets of a dataset are from."""
+    plan = provenance.get("plan", {})
+    if "sources" in plan:
+        files = [source["file"] for source in plan["sources"]]
+        formats = ", ".join(dict.fromkeys(source["format"] for source in plan["sources"]))
+        return f"jetforge convert, from {', '.join(files[:3])}{', ...' if len(files) > 3 else ''} ({formats})"
+    made = {"presets": [p["name"] for p in plan.get("presets", [])], "seed": plan.get("seed"),
+            **(plan.get("versions") or {})}  # fmt: skip
+    return ", ".join(f"{name} {value}" for name, value in made.items())
 
 
 def _run(path: Path) -> None:

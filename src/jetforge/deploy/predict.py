@@ -32,7 +32,8 @@ def predict(
         Which jets.
     out
         Parquet file with the columns ``score_CLASS`` for each class (a probability; float64, since float32 would tie
-        the surest jets), ``label`` (the tagger's numbering) and ``class``. It appears whole or not at all.
+        the surest jets), and, where the jets are labelled, ``label`` (the tagger's numbering) and ``class``. It
+        appears whole or not at all.
     device
         ``cpu``, ``cuda`` or ``auto``.
     on_progress
@@ -56,10 +57,11 @@ def predict(
     _refuse_other_file(Path(out))
     names = np.array(tagger.classes)
     scores_schema = [(f"score_{name}", pa.float64()) for name in tagger.classes]
-    schema = pa.schema([*scores_schema, ("label", pa.int64()), ("class", pa.string())])
+    truth = [("label", pa.int64()), ("class", pa.string())] if dataset.labelled else []
+    schema = pa.schema([*scores_schema, *truth])
     with whole_file(Path(out)) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for jets, scores in score_dataset(tagger, dataset, split, on_progress=on_progress):
-            columns = [*scores.T, jets.label, names[jets.label]]
+            columns = [*scores.T, *((jets.label, names[jets.label]) if dataset.labelled else ())]
             writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
     return dataset.num_jets(split)
 

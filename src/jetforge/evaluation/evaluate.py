@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from jetforge.errors import DataError
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
 from jetforge.evaluation.intervals import check_method
 from jetforge.evaluation.lund_plots import plot_lund_planes, plot_lund_ratio
@@ -94,6 +95,10 @@ def evaluate(
     check_method(interval)
     tagger = load_for_scoring(run, device)
     dataset = open_dataset(data)
+    if not dataset.labelled:
+        raise DataError(
+            f"{dataset.path}: its jets have no labels, so nothing is measured; score them: jetforge predict"
+        )
     scored = _score(tagger, dataset, split, on_progress)
     folder = Path(run if out is None else out)
     if folder.suffix == ".json":

@@ -57,7 +57,7 @@ def score_dataset(
     Yields
     ------
     jets : Jets
-        A block; its labels are turned into the tagger's numbering of the classes.
+        A block; its labels, if it has any, are turned into the tagger's numbering of the classes.
     scores : array (n_jets, n_classes)
         Probabilities.
 
@@ -66,14 +66,16 @@ def score_dataset(
     DataError
         If the dataset holds a class that the tagger does not know.
     """
-    unknown = [name for name in dataset.classes if name not in tagger.classes]
+    unknown = [name for name in dataset.classes if name not in tagger.classes] if dataset.labelled else []
     if unknown:
         known = ", ".join(tagger.classes)
         raise DataError(f"{dataset.path}: class '{unknown[0]}' is unknown to the tagger, which tells {known} apart")
-    number_of = np.array([tagger.classes.index(name) for name in dataset.classes])
+    number_of = np.array([tagger.classes.index(name) for name in dataset.classes]) if dataset.labelled else None
     done, total = 0, dataset.num_jets(split)
     for block in dataset.blocks(split, block_jets=_BLOCK_JETS, columns=()):
-        fields: dict[str, Any] = {**block.fields, "label": number_of[block.label]}
+        fields: dict[str, Any] = dict(block.fields)
+        if number_of is not None:
+            fields["label"] = number_of[block.label]
         scores = tagger.predict(block)
         done += len(block)
         on_progress(done, total)

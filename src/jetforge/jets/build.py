@@ -43,7 +43,7 @@ def build_dataset(
     constituent_fields: Sequence[str],
     jet_fields: Sequence[str],
     workers: int | None = None,
-    scheduler: str | None = None,
+    scheduler: str | Callable[[], Any] | None = None,
     further_provenance: Callable[[], Mapping[str, Any]] = dict,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Dataset:
@@ -68,7 +68,7 @@ def build_dataset(
         Processes on this machine: None for one a core, 0 to work in this process.
     scheduler
         Address of a running Dask scheduler (``tcp://...``), or a YAML file of batch jobs, to use instead; see
-        `jetforge.jets.clusters.open_client`.
+        `jetforge.jets.clusters.open_client`. Or what returns a Dask client, which the caller closes.
     further_provenance
         Called when all parts are there: what else to store of where the jets come from. Where it raises, the dataset
         stays unfinished.

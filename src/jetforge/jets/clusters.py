@@ -7,8 +7,9 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from jetforge.errors import JetforgeError, RecipeError
 
@@ -21,9 +22,12 @@ _BATCH_SYSTEMS = {
     "sge": ("dask_jobqueue", "SGECluster"),
     "local": ("dask_jobqueue.local", "LocalCluster"),
 }
-# One core a worker; the numerical libraries must not start threads of their own.
+# One core a worker; the numerical libraries must not start threads of their own. Dask has its workers give memory back
+# after every array, and the system hands it out again page by page: that takes a third of the time of a conversion.
 _QUIET = {
     "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 << 20,
     "distributed.logging.distributed": "critical",
     "distributed.admin.tick.limit": "1h",
 }
@@ -56,6 +60,31 @@ def open_client(workers: int, scheduler: str | None) -> Iterator[Any]:
     else:
         with _running(scheduler) as client:
             yield client
+
+
+class Opening:
+    """A Dask client that is opened on a thread, while its caller does something else; a context that closes it.
+
+    Calling it waits for the client, and raises what `open_client` raises.
+    """
+
+    def __init__(self, workers: int, scheduler: str | None = None) -> None:
+        self._context = open_client(workers, scheduler)
+        self._thread = ThreadPoolExecutor(1, "jetforge-open-client")
+        self._client = self._thread.submit(self._context.__enter__)
+
+    def __call__(self) -> Any:
+        """Return the client."""
+        return self._client.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._client.exception() is None:
+            # By the thread that opened it: a client is bound to that.
+            self._thread.submit(self._context.__exit__, None, None, None).result()
+        self._thread.shutdown()
 
 
 @contextlib.contextmanager

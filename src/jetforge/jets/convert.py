@@ -17,10 +17,11 @@ import numpy as np
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.build import Progress, build_dataset
+from jetforge.jets.clusters import Opening
 from jetforge.jets.dataset import Dataset
-from jetforge.jets.guard import Guard, call_plainly, limit_memory
+from jetforge.jets.guard import Guard, call_plainly, limit_memory, shared_guard
 from jetforge.jets.jets import Jets
-from jetforge.jets.manifest import SPLITS
+from jetforge.jets.manifest import MANIFEST_NAME, SPLITS
 from jetforge.jets.readers import open_reader
 from jetforge.jets.readers.base import Reader
 from jetforge.jets.sources import (
@@ -43,6 +44,9 @@ DEFAULT_SHARES = (0.8, 0.1, 0.1)
 _LOOK_SECONDS, _BYTES_A_SECOND = 120.0, 20e6
 _PART_SECONDS = 1800.0
 _MOST_OPEN = 16
+_LEFT_OUT = "left out: "
+# Files of so many bytes in all make more than a few parts.
+_LARGE = 128 << 20
 
 
 def convert(
@@ -98,7 +102,12 @@ def convert(
     sources = [file if isinstance(file, Source) else Source.parse(file) for file in files]
     _check_arguments(sources, split, part_jets, workers)
     with ExitStack() as stack:
-        guard = stack.enter_context(Guard())
+        guard = shared_guard()
+        large = sum(source.path.stat().st_size for source in sources if source.path.is_file()) > _LARGE
+        opening: Opening | None = None
+        if large and workers != 0 and scheduler is None and not (Path(out) / MANIFEST_NAME).is_file():
+            # Processes take seconds to start: they do so during the first look.
+            opening = stack.enter_context(Opening(workers or len(os.sched_getaffinity(0))))
         found = [_look(guard, source, format, options or {}) for source in sources]
         classes = common_classes(sources, found)
         columns, fields = common_columns(sources, found)
@@ -121,7 +130,7 @@ def convert(
             constituent_fields=stored_columns(columns),
             jet_fields=[*_label_field(fields, labels), *_all_fields(fields)],
             workers=0 if alone else workers,
-            scheduler=scheduler,
+            scheduler=None if alone else opening or scheduler,
             further_provenance=partial(_provenance, sums, sources, found),
             on_progress=on_progress,
         )
@@ -160,16 +169,22 @@ def make_part(task: PartTask) -> MadePart:
 
 def _converted(task: PartTask) -> MadePart:
     settings = task.argument["settings"]
-    read = [_read(_Segment(**segment), settings, task.split) for segment in task.argument["segments"]]
+    left_out: dict[str, int] = {}
+    read = [_read(_Segment(**segment), settings, task.split, left_out) for segment in task.argument["segments"]]
     jets = Jets.concatenate(read)
     counts = {"rows": task.jets, "jets": len(jets), "constituents": int(jets.offsets[-1])}
+    counts.update({f"{_LEFT_OUT}{reason}": number for reason, number in left_out.items() if number})
     return MadePart(encode_part(jets), len(jets), {task.split: counts})
 
 
-def _read(segment: _Segment, settings: Mapping[str, Any], split: str) -> Jets:
+def _read(segment: _Segment, settings: Mapping[str, Any], split: str, left_out: dict[str, int]) -> Jets:
     reader = _open(segment, settings["options"])
     with np.errstate(all="ignore"):  # what comes out NaN or infinite is refused below, with its row
         jets = reader.read(segment.start, segment.stop)
+    for reason, number in reader.left_out.items():
+        left_out[reason] = left_out.get(reason, 0) + number
+    if reader.rows_are == "jets" and len(jets) + sum(reader.left_out.values()) != segment.stop - segment.start:
+        raise DataError(f"{segment.path}: gave {len(jets)} jets for {segment.stop - segment.start} rows: damaged")
     try:
         flat = checked(jets.unchecked_flat)
     except DataError as error:
@@ -359,6 +374,17 @@ def _provenance(sums: Checksums, sources: Sequence[Source], found: Sequence[Foun
 
 def _label_field(fields: Sequence[str], labels: Sequence[int | None]) -> list[str]:
     return ["label"] if "label" in fields or any(label is not None for label in labels) else []
+
+
+def left_out(dataset: Dataset) -> dict[str, int]:
+    """Return how many jets of the source files a conversion left out, by reason."""
+    found: dict[str, int] = {}
+    for counts in dataset.manifest.provenance.get("statistics", {}).values():
+        for name, number in counts.items():
+            if name.startswith(_LEFT_OUT):
+                reason = name.removeprefix(_LEFT_OUT)
+                found[reason] = found.get(reason, 0) + number
+    return found
 
 
 def _all_fields(fields: Sequence[str]) -> list[str]:

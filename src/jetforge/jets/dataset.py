@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from jetforge.errors import DataError
 from jetforge.jets.jets import Jets
@@ -13,6 +19,36 @@ from jetforge.jets.manifest import MANIFEST_NAME, Manifest, Part
 from jetforge.jets.storage import decode_part, sha256
 
 UNFINISHED_NAME = "build.json"
+# Parts read on threads while one is in use: checksum, decompression and kernels all work without the GIL.
+_READ_AHEAD = 2
+
+
+Block = TypeVar("Block")
+
+
+@dataclass(frozen=True)
+class BlocksOf(Generic[Block]):
+    """What blocks of a dataset are made of: how a part becomes one, and how blocks are joined and chosen from.
+
+    Attributes
+    ----------
+    make
+        Makes it of the `Jets` of a part.
+    size
+        Says how many jets it holds.
+    join
+        Joins several, one after the other.
+    choose
+        Returns some of its jets, by a slice or by an array of indices.
+    """
+
+    make: Callable[[Jets], Block]
+    size: Callable[[Block], int]
+    join: Callable[[Sequence[Block]], Block]
+    choose: Callable[[Block, slice | npt.NDArray[np.int64]], Block]
+
+
+_JETS = BlocksOf[Jets](lambda jets: jets, len, Jets.concatenate, lambda jets, rows: jets[rows])
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -73,6 +109,11 @@ class Dataset:
         return self.manifest.classes
 
     @property
+    def labelled(self) -> bool:
+        """Whether the jets say which class they are of."""
+        return "label" in self.manifest.jet_fields
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The splits that hold jets."""
         return tuple(split for split in self.manifest.parts if self.num_jets(split))
@@ -110,7 +151,7 @@ class Dataset:
             for part in parts:
                 path = self.path / part.file
                 if not path.is_file():
-                    raise DataError(f"{path}: the part is missing ({part.jets} jets); generate the dataset again")
+                    raise DataError(f"{path}: the part is missing ({part.jets} jets); make the dataset again")
                 size = path.stat().st_size
                 if size != part.bytes:
                     raise DataError(
@@ -184,7 +225,8 @@ class Dataset:
         seed: int = 0,
         epoch: int = 0,
         columns: Sequence[str] | None = None,
-    ) -> Iterator[Jets]:
+        blocks_of: BlocksOf[Any] | None = None,
+    ) -> Generator[Any, None, None]:
         """Stream a split as blocks of about `block_jets` jets, every jet once, in bounded memory.
 
         Parameters
@@ -201,27 +243,38 @@ class Dataset:
             What the permutation depends on, and nothing else.
         columns
             As in `read_part`.
+        blocks_of
+            What the blocks are made of, where not of `Jets`. It is made of each part on the thread that reads it.
 
         Yields
         ------
         Jets
         """
+        kind: BlocksOf[Any] = blocks_of or _JETS
+
         order = np.arange(len(self.parts(split)))
         random = np.random.default_rng([seed, epoch])
         if shuffle:
             random.shuffle(order)
-        held: list[Jets] = []
-        for position, index in enumerate(order.tolist()):
-            held.append(self.read_part(split, index, columns))
+        held: list[Any] = []
+        num_held = 0
+        make = partial(self._made_of_part, kind, split, columns)
+        for position, part in enumerate(_ahead(make, order.tolist())):
+            held.append(part)
+            num_held += kind.size(part)
             last = position == len(order) - 1
-            if not last and sum(map(len, held)) < max(block_jets, multiple):
+            if not last and num_held < max(block_jets, multiple):
                 continue
-            block = Jets.concatenate(held)
+            whole = num_held if last else num_held // multiple * multiple
+            block = kind.join(held)
             if shuffle:
-                block = block[random.permutation(len(block))]
-            whole = len(block) if last else len(block) // multiple * multiple
-            held = [block[whole:]] if whole < len(block) else []
-            yield block[:whole]
+                block = kind.choose(block, random.permutation(num_held))
+            held = [kind.choose(block, slice(whole, None))] if whole < num_held else []
+            num_held -= whole
+            yield kind.choose(block, slice(whole))
+
+    def _made_of_part(self, kind: BlocksOf[Block], split: str, columns: Sequence[str] | None, index: int) -> Block:
+        return kind.make(self.read_part(split, index, columns))
 
     def batches(
         self, split: str, batch_size: int, *, shuffle: bool = False, seed: int = 0, epoch: int = 0,
@@ -249,3 +302,19 @@ class Dataset:
         if len(bad):
             label = jets.label[bad[0]]
             raise DataError(f"{path}: row {bad[0]}: label {label} is none of the {len(self.classes)} classes")
+
+
+def _ahead(make: Callable[[int], Block], order: Sequence[int]) -> Iterator[Block]:
+    """Make things in an order, the next ones on threads while one is in use."""
+    with ThreadPoolExecutor(_READ_AHEAD, thread_name_prefix="jetforge-read") as pool:
+        ahead: deque[Future[Block]] = deque()
+        try:
+            for index in order:
+                ahead.append(pool.submit(make, index))
+                if len(ahead) > _READ_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

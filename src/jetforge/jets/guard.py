@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import os
@@ -106,6 +107,18 @@ class Guard:
         pipe = child.stdout.fileno()
         (size,) = _HEADER.unpack(_take(pipe, _HEADER.size, deadline))
         return pickle.loads(_take(pipe, size, deadline))
+
+
+_shared: Guard | None = None
+
+
+def shared_guard() -> Guard:
+    """Return the guard that this process keeps: its child starts once, and ends with this process."""
+    global _shared
+    if _shared is None:
+        _shared = Guard()
+        atexit.register(_shared.close)
+    return _shared
 
 
 def _take(pipe: int, size: int, deadline: float) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, overload
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from jetforge.errors import DataError
 from jetforge.physics.flat import FlatJets, checked, flatten
@@ -47,7 +48,7 @@ class Jets:
     ) -> None:
         self.offsets = np.ascontiguousarray(offsets, dtype=np.int64)
         self.columns = {
-            name: np.ascontiguousarray(c, dtype=np.float64 if name in FOUR_MOMENTUM else None)
+            name: np.ascontiguousarray(c, dtype=np.float64 if name in FOUR_MOMENTUM else _native(c))
             for name, c in columns.items()
         }
         self.fields = {name: np.asarray(f) for name, f in (fields or {}).items()}
@@ -177,6 +178,10 @@ class Jets:
         DataError
             If the jets carry no labels.
         """
+        if "label" not in self.fields:
+            raise DataError(
+                "the jets have no labels; they can be scored, not trained on or measured"
+            )
         return self["label"].astype(np.int64, copy=False)
 
     @cached_property
@@ -196,15 +201,31 @@ class Jets:
         )
 
     def _gather(self, rows: npt.NDArray[np.int64]) -> Jets:
-        counts = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        # Row k of the result starts at offsets[k]; shift its run of indices to where jet rows[k] starts.
-        index = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], counts)
-        return Jets(
-            offsets,
-            {name: column[index] for name, column in self.columns.items()},
-            {name: field[rows] for name, field in self.fields.items()},
-        )
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(np.diff(self.offsets)[rows], out=offsets[1:])
+        columns = {}
+        for name, column in self.columns.items():
+            columns[name] = np.empty(offsets[-1], dtype=column.dtype)
+            take_runs(_as_bits(column), self.offsets, rows, offsets, _as_bits(columns[name]))
+        return Jets(offsets, columns, {name: field[rows] for name, field in self.fields.items()})
+
+
+def _native(column: npt.ArrayLike) -> np.dtype[Any]:
+    """Return the type of a column of numbers in this machine's order of bytes."""
+    return np.asarray(column).dtype.newbyteorder("=")
+
+
+def _as_bits(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return numbers as whole numbers of the same size: to a copy their type is all the same."""
+    return column.view(f"u{column.dtype.itemsize}")
+
+
+@njit(cache=True, nogil=True)
+def take_runs(column: Any, offsets: Any, jets: Any, new_offsets: Any, out: Any) -> None:
+    """Copy the constituents of chosen jets, ``offsets[j]`` to ``offsets[j + 1]``, one jet after the other."""
+    for k in range(len(jets)):
+        first, to, end = offsets[jets[k]], new_offsets[k], new_offsets[k + 1]
+        out[to:end] = column[first : first + end - to]
 
 
 def _check_fields(fields: Mapping[str, npt.NDArray[Any]]) -> None:

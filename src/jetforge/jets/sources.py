@@ -19,7 +19,7 @@ from jetforge.jets.readers.base import Reader
 
 _PROBE_ROWS = 200
 _LHC_BEAM_ENERGY = 7000.0  # GeV
-_SOFTEST_JETS = 0.5  # GeV
+_SOFTEST_JETS = 5.0  # GeV
 _BLOCK = 1 << 22
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from jetforge.errors import DataError
-from jetforge.jets.jets import Jets
+from jetforge.jets.jets import FOUR_MOMENTUM, Jets
 
 # Stored instead of the energy: four float32 components of a fast particle lose its mass.
 _STORED_MOMENTUM = ("px", "py", "pz", "mass")
@@ -72,7 +73,7 @@ def decode_part(data: bytes, name: str, columns: Sequence[str] | None = None) ->
     name
         What to call the file in an error.
     columns
-        Constituent columns wanted beside the four-momentum; None for all of them.
+        Constituent columns wanted beside the four-momentum; None for all of them, the mass among them.
 
     Raises
     ------
@@ -96,12 +97,30 @@ def decode_part(data: bytes, name: str, columns: Sequence[str] | None = None) ->
         raise DataError(f"{name}: not a whole Parquet file ({_first_line(error)}); make it again") from None
     offsets, arrays = _ragged(table, wanted, name)
     fields = {_field_name(n): _values(table[n], name, n) for n in flat}
-    momentum = {n: arrays.pop(n).astype(np.float64) for n in _STORED_MOMENTUM}
-    energy2 = sum(momentum[n] ** 2 for n in ("px", "py", "pz")) + momentum["mass"] * np.abs(momentum["mass"])
-    _check_finite(momentum, energy2, offsets, name)
-    momentum["energy"] = np.sqrt(energy2)
-    ordered = {n: momentum[n] for n in ("px", "py", "pz", "energy", "mass")}
+    stored = [arrays.pop(n) for n in _STORED_MOMENTUM]
+    momenta = np.empty((4, len(stored[0])))
+    if not _form_momenta(*stored, *momenta):
+        raise _unphysical(stored, offsets, name)
+    ordered: dict[str, npt.NDArray[Any]] = dict(zip(FOUR_MOMENTUM, momenta, strict=True))
+    if columns is None or "mass" in columns:
+        ordered["mass"] = stored[3].astype(np.float64)
     return Jets(offsets, {**ordered, **arrays}, fields)
+
+
+@njit(cache=True, nogil=True)
+def _form_momenta(
+    stored_px: Any, stored_py: Any, stored_pz: Any, stored_mass: Any, px: Any, py: Any, pz: Any, energy: Any
+) -> bool:
+    """Fill in px, py, pz and energy; return whether all of them are physical."""
+    broken = 0
+    for i in range(len(px)):
+        x, y, z = np.float64(stored_px[i]), np.float64(stored_py[i]), np.float64(stored_pz[i])
+        mass = np.float64(stored_mass[i])
+        energy2 = x * x + y * y + z * z + mass * abs(mass)
+        px[i], py[i], pz[i] = x, y, z
+        energy[i] = np.sqrt(energy2)
+        broken += not (0.0 <= energy2 < np.inf)
+    return broken == 0
 
 
 def _field_column(name: str) -> str:
@@ -141,21 +160,15 @@ def _values(array: Any, name: str, column: str) -> npt.NDArray[Any]:
     return np.asarray(array.to_numpy())
 
 
-def _check_finite(
-    momentum: dict[str, npt.NDArray[np.float64]],
-    energy2: npt.NDArray[np.float64],
-    offsets: npt.NDArray[np.int64],
-    name: str,
-) -> None:
-    # One sum finds whether anything is wrong; only then is it looked for.
-    if np.isfinite(energy2).all() and (energy2 >= 0).all():
-        return
-    for column, values in {**momentum, "energy squared": np.where(energy2 >= 0, 0, energy2)}.items():
-        bad = np.flatnonzero(~np.isfinite(values) | ((column == "energy squared") & (values < 0)))
-        if len(bad):
-            row = int(np.searchsorted(offsets, bad[0], side="right")) - 1
-            where = f"{name}: row {row}, constituent {bad[0] - offsets[row]}"
-            raise DataError(f"{where}: {column} is {values[bad[0]]:g}, not a physical value; make the file again")
+def _unphysical(stored: Sequence[npt.NDArray[Any]], offsets: npt.NDArray[np.int64], name: str) -> DataError:
+    """Return the error that says which constituent is none, and why."""
+    given = dict(zip(_STORED_MOMENTUM, (column.astype(np.float64) for column in stored), strict=True))
+    given["energy squared"] = sum(given[n] ** 2 for n in ("px", "py", "pz")) + given["mass"] * np.abs(given["mass"])
+    wrong = {n: np.flatnonzero(~np.isfinite(v) | ((n == "energy squared") & (v < 0))) for n, v in given.items()}
+    column, first = next((n, int(rows[0])) for n, rows in wrong.items() if len(rows))
+    row = int(np.searchsorted(offsets, first, side="right")) - 1
+    where = f"{name}: row {row}, constituent {first - offsets[row]}"
+    return DataError(f"{where}: {column} is {given[column][first]:g}, not a physical value; make the file again")
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,9 +48,9 @@ def make_all(
     tasks: Sequence[PartTask],
     make_part: Callable[[PartTask], MadePart],
     workers: int | None,
-    scheduler: str | None,
+    scheduler: str | Callable[[], Any] | None,
 ) -> Generator[tuple[PartTask, MadePart], None, None]:
-    """Yield parts as they are made, in any order."""
+    """Yield parts as they are made, in any order; `workers` and `scheduler` as in `build.build_dataset`."""
     if not tasks:
         return
     if workers == 0 and scheduler is None:
@@ -58,7 +59,7 @@ def make_all(
         return
     from distributed import as_completed
 
-    with open_client(min(workers or len(os.sched_getaffinity(0)), len(tasks)), scheduler) as client:
+    with _client(min(workers or len(os.sched_getaffinity(0)), len(tasks)), scheduler) as client:
         waiting = iter(tasks)
         task_of: dict[str, PartTask] = {}
         futures = as_completed(with_results=False)
@@ -69,6 +70,15 @@ def make_all(
             future.release()
             _top_up(client, make_part, waiting, task_of, futures)
             yield task, made
+
+
+@contextlib.contextmanager
+def _client(workers: int, scheduler: str | Callable[[], Any] | None) -> Iterator[Any]:
+    if callable(scheduler):
+        yield scheduler()
+    else:
+        with open_client(workers, scheduler) as client:
+            yield client
 
 
 def _top_up(

@@ -227,6 +227,8 @@ def _flatten(value: Any, name: str) -> dict[str, Any]:
 
 
 def _check_trainable(dataset: Dataset) -> None:
+    if not dataset.labelled:
+        raise DataError(f"{dataset.path}: its jets have no labels: a tagger cannot be trained on them")
     if len(dataset.classes) < 2:
         raise DataError(f"{dataset.path}: one class only ({dataset.classes[0]}); a tagger needs two or more")
     for split in ("train", "val"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from jetforge.errors import RecipeError
-from jetforge.jets.dataset import Dataset
+from jetforge.jets.dataset import BlocksOf, Dataset
 from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
@@ -110,30 +113,36 @@ class BatchLoader:
 
     def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
         if self._kept is None:
-            blocks = self.dataset.blocks(self.split, block_jets=_BLOCK_JETS, columns=())
-            self._kept = _join([self._represent(block) for block in blocks])
+            self._kept = _join(list(self.dataset.blocks(self.split, columns=(), blocks_of=self._blocks)))
         num_jets = len(self._kept.labels)
         order = None
         if self.shuffle:
-            order = torch.from_numpy(np.random.default_rng([self.seed, self.epoch()]).permutation(num_jets))
+            order = np.random.default_rng([self.seed, self.epoch()]).permutation(num_jets)
         for number in mine:
             start, stop = number * self.batch_size, min((number + 1) * self.batch_size, num_jets)
             yield _rows(self._kept, slice(start, stop) if order is None else order[start:stop])
 
     def _from_disk(self, mine: range) -> Iterator[TrainingBatch]:
-        number = 0
         blocks = self.dataset.blocks(
             self.split, multiple=self.batch_size, block_jets=_BLOCK_JETS, shuffle=self.shuffle, seed=self.seed,
-            epoch=self.epoch(), columns=(),
+            epoch=self.epoch(), columns=(), blocks_of=self._blocks,
         )  # fmt: skip
-        for block in blocks:
-            num_batches = -(-len(block) // self.batch_size)
-            wanted = [k for k in range(num_batches) if number + k in mine]
-            if wanted:
-                represented = self._represent(block)
-                for k in wanted:
-                    yield _rows(represented, slice(k * self.batch_size, min((k + 1) * self.batch_size, len(block))))
-            number += num_batches
+        number = 0
+        with closing(blocks), ThreadPoolExecutor(1, "jetforge-next-block") as thread:
+            # The next block is made ready while the batches of this one are used.
+            ahead = thread.submit(next, blocks, None)
+            while (block := ahead.result()) is not None:
+                ahead = thread.submit(next, blocks, None)
+                num_batches = -(-len(block.labels) // self.batch_size)
+                for k in range(num_batches):
+                    if number + k in mine:
+                        yield _rows(block, slice(k * self.batch_size, (k + 1) * self.batch_size))
+                number += num_batches
+
+    @property
+    def _blocks(self) -> BlocksOf[TrainingBatch]:
+        # Jets are represented before they are mixed: what is represented is smaller than what it was made of.
+        return BlocksOf(self._represent, lambda block: len(block.labels), _join, _rows)
 
     def _represent(self, jets: Jets) -> TrainingBatch:
         return TrainingBatch(
@@ -143,12 +152,14 @@ class BatchLoader:
         )
 
 
-def _rows(all_jets: TrainingBatch, rows: slice | torch.Tensor) -> TrainingBatch:
-    jets = all_jets.jets[rows] if isinstance(rows, slice) else all_jets.jets.take(rows)
-    return TrainingBatch(jets, all_jets.labels[rows], all_jets.weights[rows])
+def _rows(all_jets: TrainingBatch, rows: slice | npt.NDArray[np.int64]) -> TrainingBatch:
+    if isinstance(rows, slice):
+        return TrainingBatch(all_jets.jets[rows], all_jets.labels[rows], all_jets.weights[rows])
+    chosen = torch.from_numpy(rows)
+    return TrainingBatch(all_jets.jets.take(chosen), all_jets.labels[chosen], all_jets.weights[chosen])
 
 
-def _join(parts: list[TrainingBatch]) -> TrainingBatch:
+def _join(parts: Sequence[TrainingBatch]) -> TrainingBatch:
     if len(parts) == 1:
         return parts[0]
     joined = parts[0].jets.concatenate([part.jets for part in parts])

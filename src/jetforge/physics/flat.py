@@ -215,7 +215,7 @@ def _cartesian(given: dict[str, _Floats]) -> tuple[_Floats, _Floats, _Floats, _F
         return px, py, pz, np.sqrt(np.maximum(px**2 + py**2 + pz**2 + signed_m2, 0.0))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _first_broken(px: _Floats, py: _Floats, pz: _Floats, energy: _Floats) -> int:
     """Return the index of the first constituent that is no four-momentum, or -1; NaN fails a comparison."""
     for i in range(len(px)):

@@ -8,11 +8,14 @@ from jetforge.representations.base import (
     representation_from_dict,
     representation_to_dict,
 )
+from jetforge.representations.four_momenta import FourMomentaBatch, FourMomentaRepresentation
 from jetforge.representations.lund import LUND_VARIABLES, LundBatch, LundRepresentation
 
 __all__ = [
     "LUND_VARIABLES",
     "Batch",
+    "FourMomentaBatch",
+    "FourMomentaRepresentation",
     "LundBatch",
     "LundRepresentation",
     "Representation",

@@ -13,13 +13,13 @@ LENGTH = 200
 
 def write(
     folder: Path, num: int = 60, seed: int = 1, *, layout: Literal["table", "fixed"] = "table", labelled: bool = True,
-    complib: str = "blosc",
+    complib: str = "blosc", split: int = 0, name: str | None = None, momentum_unit: float = 1.0,
 ) -> Written:  # fmt: skip
     random = np.random.default_rng(seed)
     counts = random.integers(1, 60, num)
     counts[:2] = (LENGTH, 1)
     four = {name: values.astype(np.float32) for name, values in momenta(counts, seed).items()}
-    blocks = [padded(counts, four[name], LENGTH) for name in ("energy", "px", "py", "pz")]
+    blocks = [padded(counts, four[c] * np.float32(momentum_unit), LENGTH) for c in ("energy", "px", "py", "pz")]
     frame = pd.DataFrame(
         np.stack(blocks, axis=2).reshape(num, -1),
         columns=[f"{name}_{i}" for i in range(LENGTH) for name in ("E", "PX", "PY", "PZ")],
@@ -28,15 +28,15 @@ def write(
     truth = (random.normal(0, 300, (num, 4)) * label[:, None]).astype(np.float32)
     fields: dict[str, np.ndarray] = {}
     if labelled:
-        for name, ours, values in zip(
+        for column, ours, values in zip(
             ("truthE", "truthPX", "truthPY", "truthPZ"), ("energy", "px", "py", "pz"), truth.T, strict=True
         ):
-            frame[name] = values
+            frame[column] = values * np.float32(momentum_unit)
             fields[f"truth_{ours}"] = values
-        frame["ttv"] = np.zeros(num, dtype=np.int64)
+        frame["ttv"] = np.full(num, split)
         frame["is_signal_new"] = label
         fields.update(label=label, ttv=frame["ttv"].to_numpy())
-    path = folder / f"toptag-{layout}.h5"
+    path = folder / (name or f"toptag-{layout}.h5")
     frame.to_hdf(path, key="table", format=layout, complib=complib, complevel=5)
     # What is stored is float32; the reader gives these numbers in float64.
     columns = {name: four[name] for name in ("px", "py", "pz", "energy")}

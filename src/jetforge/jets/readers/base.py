@@ -55,6 +55,8 @@ class Reader(ABC):
         Rows of the file: jets, or events where `rows_are` says so.
     classes : tuple of str
         Names of the classes that the file's labels number, background first; empty where the file has no labels.
+    left_out : dict
+        How many jets the latest `read` left out, by the reason for which the format or its options say so.
     """
 
     card: ClassVar[FormatCard]
@@ -71,6 +73,7 @@ class Reader(ABC):
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = settings
+        self.left_out: dict[str, int] = {}
 
     @classmethod
     @abstractmethod

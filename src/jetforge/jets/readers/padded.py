@@ -37,6 +37,37 @@ def _fill(keep: npt.NDArray[np.bool_], values: npt.NDArray[Any], filled: npt.NDA
                 at += 1
 
 
+@njit(cache=True, nogil=True)
+def _unwoven(block: Any, offsets: npt.NDArray[np.int64], filled: Any) -> None:
+    at = 0
+    for row in range(block.shape[0]):
+        for place in range(0, block.shape[1], 4):
+            a, b, c, d = block[row, place], block[row, place + 1], block[row, place + 2], block[row, place + 3]
+            filled[0, at], filled[1, at], filled[2, at], filled[3, at] = a, b, c, d
+            at += (a != 0) | (b != 0) | (c != 0) | (d != 0)
+        offsets[row + 1] = at
+
+
+def unwoven(block: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Take apart rows in which the four numbers of one constituent lie side by side, and leave out padding.
+
+    Parameters
+    ----------
+    block
+        (n_rows, 4 * length), of any strides; a place whose numbers are all zero is padding (NaN is not zero).
+
+    Returns
+    -------
+    offsets : int64 (n_rows + 1,)
+    columns : array (4, n_constituents)
+    """
+    offsets = np.zeros(len(block) + 1, dtype=np.int64)
+    # One place more: a padding place is written, and overwritten by what comes next.
+    filled = np.empty((4, block.size // 4 + 1), dtype=block.dtype)
+    _unwoven(block, offsets, filled)
+    return offsets, filled[:, : offsets[-1]]
+
+
 def not_all_zero(*columns: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return, for arrays of shape (n_rows, length), where any of them is not zero (NaN is not zero)."""
     keep = np.zeros(columns[0].shape, dtype=np.bool_)

@@ -44,6 +44,8 @@ class Frame:
     def __init__(self, path: Path, key: str) -> None:
         self.path = path
         self._file = hdf5_files.open_file(path)
+        # What was read last: several columns of the same rows are read one after the other.
+        self._last: tuple[tuple[str, int, int], Any] | None = None
         try:
             # Where each column is: its dataset, the field within a row (or none), and the position there.
             self._places: dict[str, tuple[Any, str | None, int]] = {}
@@ -78,7 +80,7 @@ class Frame:
         for name in columns:
             dataset, field, position = self._places[name]
             if dataset.name not in blocks:
-                blocks[dataset.name] = hdf5_files.rows(dataset, self.path, start, stop)
+                blocks[dataset.name] = self._rows(dataset, start, stop)
             block = blocks[dataset.name] if field is None else blocks[dataset.name][field]
             found[name] = block if block.ndim == 1 else block[:, position]
         return found
@@ -97,9 +99,16 @@ class Frame:
         ):
             stacked = self.read(columns, start, stop)
             return np.stack([stacked[name] for name in columns], axis=1)
-        rows = hdf5_files.rows(first[0], self.path, start, stop)
+        rows = self._rows(first[0], start, stop)
         block = rows if first[1] is None else rows[first[1]]
         return np.asarray(block[:, first[2] : first[2] + len(columns)])
+
+    def _rows(self, dataset: Any, start: int, stop: int) -> Any:
+        key = (dataset.name, start, stop)
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            self._last = key, hdf5_files.rows(dataset, self.path, start, stop)
+        return self._last[1]
 
     def _open_table(self, name: str) -> None:
         table = hdf5_files.dataset(self._file, self.path, name, ())

@@ -7,6 +7,8 @@ where it stands, and begins anew only to go back.
 from __future__ import annotations
 
 import gzip
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +22,9 @@ from jetforge.errors import DataError
 from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.limits import MAX_LINE_BYTES, refuse_bomb, refuse_long_rows
 
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, ValueError, NotImplementedError)
+_BROKEN = (
+    OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError, RuntimeError, tokenize.TokenError,
+)  # fmt: skip
 _BLOCK = 1 << 20
 
 

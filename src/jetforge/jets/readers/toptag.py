@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.padded import not_all_zero, without_padding
+from jetforge.jets.readers.padded import unwoven
 from jetforge.jets.readers.pandas_frames import Frame, frame_columns
 
 KEY = "table"
@@ -20,6 +21,7 @@ TRUTH = {"truthE": "truth_energy", "truthPX": "truth_px", "truthPY": "truth_py",
 LABEL, SPLIT = "is_signal_new", "ttv"
 SPLIT_NAMES = ("train", "test", "val")
 CLASSES = ("qcd", "top")
+_ROWS_AT_ONCE = 4000
 
 
 class TopTagReader(Reader):
@@ -78,22 +80,30 @@ class TopTagReader(Reader):
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
-        block = self._frame.read_block(self._columns, start, stop)
-        energy, px, py, pz = (block[:, i::4] for i in range(4))
-        offsets, columns = without_padding(
-            not_all_zero(energy, px, py, pz), {"px": px, "py": py, "pz": pz, "energy": energy}
-        )
-        wanted = [*self._truth, *([LABEL] if self._has_label else []), *([SPLIT] if self._has_split else [])]
-        given = self._frame.read(wanted, start, stop) if wanted else {}
+        # A few rows at a time: what is decompressed stays in the processor's cache.
+        edges = [*range(start, stop, _ROWS_AT_ONCE), stop]
+        blocks = [self._read_rows(*edge) for edge in itertools.pairwise(edges)] or [self._read_rows(start, stop)]
+        momenta = np.concatenate([block[1] for block in blocks], axis=1, dtype=np.float64)
+        counts = np.concatenate([np.diff(block[0]) for block in blocks])
+        given = {name: np.concatenate([block[2][name] for block in blocks]) for name in blocks[0][2]}
+        if self._scale != 1:
+            momenta *= self._scale
         fields: dict[str, Any] = {}
         if self._has_label:
             fields["label"] = self._labels(given[LABEL], start)
         fields.update({ours: given[name] * self._scale for name, ours in self._truth.items()})
         if self._has_split:
             fields[SPLIT] = given[SPLIT].astype(np.int8)
-        return Jets(
-            offsets, {name: column.astype(np.float64) * self._scale for name, column in columns.items()}, fields
-        )
+        energy, px, py, pz = momenta
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        return Jets(offsets, {"px": px, "py": py, "pz": pz, "energy": energy}, fields)
+
+    def _read_rows(self, start: int, stop: int) -> tuple[Any, Any, dict[str, Any]]:
+        """Return offsets, momenta (4, n_constituents) and the further columns of some rows."""
+        offsets, momenta = unwoven(self._frame.read_block(self._columns, start, stop))
+        wanted = [*self._truth, *([LABEL] if self._has_label else []), *([SPLIT] if self._has_split else [])]
+        given = self._frame.read(wanted, start, stop) if wanted else {}
+        return offsets, momenta, {name: values.copy() for name, values in given.items()}
 
     def stored_split(self, jets: Jets) -> str | None:
         """Return the split that `ttv` says, where it says the same of all jets."""
