@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from jetforge._version import __version__
-from jetforge.cli import evaluate, generate, info, predict, run, train
+from jetforge.cli import convert, datasets, edit, evaluate, generate, info, predict, run, train
 from jetforge.errors import Interrupted, JetforgeError
 
 # Typer may carry its own copy of click: its base class of wrong usage is found through what Typer exports.
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, info, train, evaluate, predict, run):
+for module in (generate, datasets, convert, edit, info, train, evaluate, predict, run):
     module.register(app)
 
 

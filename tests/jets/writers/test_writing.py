@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+from helpers.datasets import write_dataset
+
+from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.writers import export, get_writer, list_writers
+
+FORMATS = ("parquet", "root", "toptag")
+
+
+def test_formats_are_found_by_name():
+    assert list_writers() == list(FORMATS)
+    assert [get_writer(name).__name__ for name in FORMATS] == ["ParquetWriter", "RootWriter", "TopTagWriter"]
+    with pytest.raises(JetforgeError, match="'parqet' is no format that can be written; did you mean 'parquet'"):
+        get_writer("parqet")
+    with pytest.raises(JetforgeError, match="there are parquet, root, toptag"):
+        get_writer("xyz")
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_progress_counts_jets_and_the_file_is_alone(tmp_path, to):
+    dataset = write_dataset(tmp_path / "data")
+    seen = []
+    exported = export(dataset, tmp_path / "new" / "out", to, on_progress=lambda p: seen.append((p.done, p.total)))
+    assert exported.jets == 175
+    assert seen[0] == (0, 175)
+    assert seen[-1] == (175, 175)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_file_that_is_there_is_left_alone(tmp_path, to):
+    dataset = write_dataset(tmp_path / "data")
+    out = tmp_path / "out"
+    out.write_text("years of work")
+    with pytest.raises(JetforgeError, match="is there already; choose another name"):
+        export(dataset, out, to)
+    assert out.read_text() == "years of work"
+    with pytest.raises(JetforgeError, match="is a directory"):
+        export(dataset, tmp_path, to)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_what_is_damaged_leaves_no_file(tmp_path, to):
+    dataset = write_dataset(tmp_path / "data")
+    part = tmp_path / "data/test/part-00000.parquet"
+    part.write_bytes(part.read_bytes()[::-1])
+    with pytest.raises(DataError, match="checksum differs"):
+        export(dataset, tmp_path / "out" / "file", to)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_splits_without_jets_are_named(tmp_path):
+    dataset = write_dataset(tmp_path / "data", {"train": [5]})
+    with pytest.raises(DataError, match="no jets in split 'test'; splits with jets: train"):
+        export(dataset, tmp_path / "out", "root", split="test")
+    empty = write_dataset(tmp_path / "empty", {})
+    with pytest.raises(DataError, match="holds no jets"):
+        export(empty, tmp_path / "out", "root")
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import jetforge
+from jetforge.jets.writers import export
+
+# A file that may not grow is what a full disk looks like to the program.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+dataset = jetforge.open(sys.argv[1])
+for to, size in (("parquet", 3000), ("root", 3000), ("toptag", 50), ("toptag", 3000), ("toptag", 20000)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        export(dataset, Path(sys.argv[2]) / "file", to)
+    except jetforge.JetforgeError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path):
+    write_dataset(tmp_path / "data")
+    command = [sys.executable, "-c", FULL_DISK, tmp_path / "data", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.strip().splitlines()
+    assert len(lines) == 5, done.stdout
+    for line in lines:
+        assert line.startswith(f"cannot write {tmp_path}/out/file: ")
+        assert "free space" in line
+    assert list((tmp_path / "out").iterdir()) == []
