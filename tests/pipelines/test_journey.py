@@ -117,7 +117,7 @@ def test_info_tells_what_there_is(run, toptag):
             assert word in done.stdout
 
 
-@pytest.mark.parametrize("command", ["generate", "info", "train", "evaluate", "predict", "run"])
+@pytest.mark.parametrize("command", ["generate", "datasets", "info", "train", "evaluate", "predict", "run"])
 def test_every_help_shows_an_example(command):
     done = jetforge(command, "--help", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0
