@@ -158,6 +158,8 @@ def _made(provenance: Mapping[str, Any]) -> str:
         files = [source["file"] for source in plan["sources"]]
         formats = ", ".join(dict.fromkeys(source["format"] for source in plan["sources"]))
         return f"jetforge convert, from {', '.join(files[:3])}{', ...' if len(files) > 3 else ''} ({formats})"
+    if "operation" in plan:
+        return f"jetforge {plan['operation']}, from {', '.join(one['name'] for one in plan['inputs'])}"
     made = {"presets": [p["name"] for p in plan.get("presets", [])], "seed": plan.get("seed"),
             **(plan.get("versions") or {})}  # fmt: skip
     return ", ".join(f"{name} {value}" for name, value in made.items())

@@ -48,9 +48,9 @@ def encode_part(jets: Jets) -> bytes:
         column = columns[name].astype(np.float32) if name in _STORED_MOMENTUM else columns[name]
         arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(column))
     for name, field in jets.fields.items():
-        if _field_column(name) in arrays:
+        if field_column(name) in arrays:
             raise DataError(f"'{name}' is both a jet field and a constituent column; rename one of them")
-        arrays[_field_column(name)] = pa.array(field)
+        arrays[field_column(name)] = pa.array(field)
     table = pa.table(arrays)
     leaves = {n: f"{n}.list.element" if isinstance(a, pa.ListArray) else n for n, a in arrays.items()}
     floats = [leaves[n] for n, a in arrays.items() if pa.types.is_floating(getattr(a.type, "value_type", a.type))]
@@ -123,8 +123,8 @@ def _form_momenta(
     return broken == 0
 
 
-def _field_column(name: str) -> str:
-    # A jet's own px, mass ... may not be mistaken for its constituents'.
+def field_column(name: str) -> str:
+    """Return the stored column of a jet field: a jet's own px, mass ... are not to be mistaken for its constituents'."""
     return f"jet_{name}" if name not in ("label", "weight") else name
 
 

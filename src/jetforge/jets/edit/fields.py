@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.expressions import NUM_CONSTITUENTS
+from jetforge.jets.storage import field_column
 
 _COUNTED = "px"
 
@@ -66,4 +67,4 @@ def _column(name: str) -> str:
     """Return the stored column of a jet field."""
     if name == NUM_CONSTITUENTS:
         return _COUNTED
-    return name if name in ("label", "weight") else f"jet_{name}"
+    return field_column(name)

@@ -18,6 +18,16 @@ _HOMES = {
     "toptag-images": "toptag_images:TopTagImagesReader",
     "nanoaod": "nanoaod:NanoAodReader",
     "ml4sci": "ml4sci:Ml4SciReader",
+    "hepmc": "hepmc:HepMcReader",
+    "delphes": "delphes:DelphesReader",
+    "jetnet": "jetnet:JetNetReader",
+    "lundnet": "lundnet:LundNetReader",
+    "atlas": "atlas:AtlasReader",
+    "energyflow": "energyflow:EnergyFlowReader",
+    "jetclass": "jetclass:JetClassReader",
+    "jetclass2": "jetclass2:JetClass2Reader",
+    # The last of all: what no other format claims.
+    "columns": "columns:ColumnsReader",
 }
 
 
