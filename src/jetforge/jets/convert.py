@@ -103,6 +103,7 @@ def convert(
     _check_arguments(sources, split, part_jets, workers)
     with ExitStack() as stack:
         guard = shared_guard()
+        stack.callback(guard.call_if_started, _close_readers)
         large = sum(source.path.stat().st_size for source in sources if source.path.is_file()) > _LARGE
         opening: Opening | None = None
         if large and workers != 0 and scheduler is None and not (Path(out) / MANIFEST_NAME).is_file():
@@ -228,7 +229,11 @@ def _open(segment: _Segment, options: Mapping[str, Any]) -> Reader:
     if (status.st_size, status.st_mtime_ns) != (segment.size, segment.changed):
         raise DataError(f"{segment.path}: was changed while it was being converted; start again")
     key = (segment.path, segment.size, segment.changed, segment.format, tuple(sorted(options.items())))
-    reader = _readers.pop(key, None) or open_reader(segment.path, segment.format, options)
+    reader = _readers.pop(key, None)
+    if reader is None:
+        # HDF5 gives what it holds of a file that is still open, even where the file was written anew.
+        _close_readers(segment.path)
+        reader = open_reader(segment.path, segment.format, options)
     _readers[key] = reader
     while len(_readers) > _MOST_OPEN:
         _readers.pop(next(iter(_readers))).close()
@@ -236,10 +241,10 @@ def _open(segment: _Segment, options: Mapping[str, Any]) -> Reader:
 
 
 @atexit.register
-def _close_readers() -> None:
-    for reader in _readers.values():
-        reader.close()
-    _readers.clear()
+def _close_readers(path: str | None = None) -> None:
+    """Close the readers of one file, or all of them."""
+    for key in [key for key in _readers if path in (None, key[0])]:
+        _readers.pop(key).close()
 
 
 def _make_guarded(guard: Guard, task: PartTask) -> MadePart:

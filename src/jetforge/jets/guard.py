@@ -80,6 +80,14 @@ class Guard:
             raise value
         raise DataError(f"{what}: cannot be read ({value}): damaged, or not what it seems")
 
+    def call_if_started(self, function: Callable[..., Any], *arguments: Any, seconds: float = 30.0) -> None:
+        """Call a function where the process runs; if that fails, end the process."""
+        if self._child is not None and self._child.poll() is None:
+            try:
+                self.call(function, *arguments, what="the reading process", seconds=seconds)
+            except JetforgeError:
+                self.close()
+
     def close(self) -> None:
         """End the process."""
         child, self._child = self._child, None
