@@ -92,3 +92,14 @@ def test_columns_of_different_lengths_are_refused():
     pq.write_table(pa.table(table), sink)
     with pytest.raises(DataError, match="row 1: 'py' has not as many constituents as 'px'"):
         decode_part(sink.getvalue(), "part")
+
+
+def test_columns_of_truth_values_come_back():
+    jets = make_jets([2, 0, 3])
+    flag = np.array([True, False, True, True, False])
+    jets = type(jets)(
+        jets.offsets, {**jets.columns, "is_lepton": flag}, {**jets.fields, "good": np.array([True, False, True])}
+    )
+    again = decode_part(encode_part(jets), "part")
+    assert again.columns["is_lepton"].tolist() == flag.tolist()
+    assert again["good"].tolist() == [True, False, True]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from jetforge.jets import Dataset
     from jetforge.jets.build import Progress
 
 
@@ -67,6 +68,14 @@ def generation_bar() -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a generation, which may go on where an earlier one stopped."""
     with jets_bar("generating") as update:
         yield lambda progress: update(progress.done, progress.total)
+
+
+def print_dataset(dataset: Dataset) -> None:
+    """Print where a dataset is, its classes and how many jets its splits hold."""
+    from jetforge.jets.dataset import shown_classes
+
+    sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
+    print(f"{dataset.path}: {shown_classes(dataset.classes)}, {sizes}")
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> None:

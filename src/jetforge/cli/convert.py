@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jetforge.cli._terminal import jets_bar, shares_of
+from jetforge.cli._terminal import jets_bar, print_dataset, shares_of
 from jetforge.errors import JetforgeError
 
 EPILOG = (
@@ -76,8 +76,7 @@ def _convert_files(
             split=split if split is None or split.isalpha() else shares_of(split), part_jets=part_jets, mix=mix,
             workers=workers, scheduler=scheduler, on_progress=lambda progress: update(progress.done, progress.total),
         )  # fmt: skip
-    sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
-    print(f"{out}: {' vs '.join(dataset.classes)}, {sizes}")
+    print_dataset(dataset)
     for reason, number in left_out(dataset).items():
         print(f"left out: {number:,} jets, {reason}")
     formats = dict.fromkeys(source["format"] for source in dataset.manifest.provenance["plan"]["sources"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jetforge.cli._terminal import jets_bar
+from jetforge.cli._terminal import jets_bar, print_dataset
 
 if TYPE_CHECKING:
     from jetforge.jets import Dataset
@@ -50,7 +50,7 @@ def merge(
         dataset = merge_datasets(
             data, out, part_jets=part_jets, workers=workers, scheduler=scheduler, on_progress=on_progress
         )
-    _print_sizes(dataset)
+    print_dataset(dataset)
 
 
 def split(
@@ -71,7 +71,7 @@ def split(
             data, out, numbers, seed=seed, part_jets=part_jets, workers=workers, scheduler=scheduler,
             on_progress=on_progress,
         )  # fmt: skip
-    _print_sizes(dataset)
+    print_dataset(dataset)
 
 
 def skim(
@@ -92,7 +92,7 @@ def skim(
         dataset = skim_dataset(
             data, out, selection, part_jets=part_jets, workers=workers, scheduler=scheduler, on_progress=on_progress
         )
-    _print_sizes(dataset)
+    print_dataset(dataset)
 
 
 def reweight(
@@ -118,18 +118,13 @@ def reweight(
             data, out, target=target, field=field, bins=bins, limits=None if ends is None else (ends[0], ends[1]),
             workers=workers, scheduler=scheduler, on_progress=on_progress,
         )  # fmt: skip
-    _print_sizes(dataset)
+    print_dataset(dataset)
 
 
 @contextmanager
 def _bar(description: str) -> Iterator[Any]:
     with jets_bar(description) as update:
         yield lambda progress: update(progress.done, progress.total)
-
-
-def _print_sizes(dataset: Dataset) -> None:
-    sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
-    print(f"{dataset.path}: {' vs '.join(dataset.classes)}, {sizes}")
 
 
 def _numbers(text: str, count: int, example: str) -> tuple[float, ...]:

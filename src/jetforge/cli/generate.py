@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jetforge.cli._terminal import generation_bar, shares_of
+from jetforge.cli._terminal import generation_bar, print_dataset, shares_of
 
 EPILOG = "Example: jetforge generate toptag-top toptag-qcd --jets 20000 --out data/toptag --seed 1"
 
@@ -40,6 +40,5 @@ def generate(
             presets, jets, out, seed=seed, split=shares, part_jets=part_jets, workers=workers, scheduler=scheduler,
             on_progress=on_progress,
         )  # fmt: skip
-    sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
-    print(f"{out}: {' vs '.join(dataset.classes)}, {sizes}")
+    print_dataset(dataset)
     print("made with Pythia 8 (arXiv:2203.11601) and FastJet (arXiv:1111.6097): please cite them")

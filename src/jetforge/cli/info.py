@@ -30,6 +30,7 @@ def info(
     ],
     verify: Annotated[bool, typer.Option("--verify", help="Read every part and check its checksum.")] = False,
     provenance: Annotated[bool, typer.Option("--provenance", help="Print all that is known of its making.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print what a format is as Markdown.")] = False,
 ) -> None:
     """Tell what presets, taggers and formats there are, what a format is, or what a dataset or a run holds."""
     from jetforge.jets.readers import list_formats
@@ -41,7 +42,7 @@ def info(
     elif what == "formats":
         _formats()
     elif what in list_formats() and not Path(what).exists():
-        _format(what)
+        _format(what, markdown)
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
     elif (Path(what) / "recipe.yaml").is_file():
@@ -112,28 +113,16 @@ def _formats() -> None:
     print_table(rows)
 
 
-def _format(name: str) -> None:
-    import textwrap
-
+def _format(name: str, markdown: bool) -> None:
+    from jetforge.cli._cards import card_page, card_text
     from jetforge.jets.readers import get_reader
 
-    reader = get_reader(name)
-    card = reader.card
-    print(f"{card.name}: {card.title}")
-    for heading in ("layout", "origin", "made", "units", "licence", "citation"):
-        print(textwrap.fill(getattr(card, heading), 110, initial_indent=f"{heading:<10}", subsequent_indent=" " * 10))
-    for number, trap in enumerate(card.traps):
-        first = f"{'traps' if number == 0 else '':<10}"
-        print(textwrap.fill(trap, 110, initial_indent=first + "- ", subsequent_indent=" " * 12))
-    for key, option in reader.options.items():
-        choices = f" ({', '.join(option.choices)})" if option.choices else ""
-        default = {True: "yes", False: "no", "": "none"}.get(option.default, option.default)
-        text = f"--option {key}={default}: {option.meaning}{choices}"
-        print(textwrap.fill(text, 110, subsequent_indent=" " * 10))
+    print(card_page(get_reader(name)) if markdown else card_text(get_reader(name)), end="" if markdown else "\n")
 
 
 def _dataset(path: Path, verify: bool, provenance: bool) -> None:
     from jetforge.jets import open_dataset
+    from jetforge.jets.dataset import shown_classes
 
     dataset = open_dataset(path)
     if verify:
@@ -143,7 +132,7 @@ def _dataset(path: Path, verify: bool, provenance: bool) -> None:
         {"split": split, "jets": f"{dataset.num_jets(split):,}", "parts": len(manifest.parts[split])}
         for split in manifest.parts
     ]
-    print_table(rows, f"{path}: {' vs '.join(dataset.classes)}" + (", every part is whole" if verify else ""))
+    print_table(rows, f"{path}: {shown_classes(dataset.classes)}" + (", every part is whole" if verify else ""))
     print(f"constituents  {', '.join(manifest.constituent_fields)}\njets          {', '.join(manifest.jet_fields)}")
     if provenance:
         print(json.dumps(manifest.provenance, indent=1))

@@ -21,6 +21,7 @@ from jetforge.jets.storage import decode_part, sha256
 UNFINISHED_NAME = "build.json"
 # Parts read on threads while one is in use: checksum, decompression and kernels all work without the GIL.
 _READ_AHEAD = 2
+_MOST_SHOWN = 12
 
 
 Block = TypeVar("Block")
@@ -126,7 +127,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{self.num_jets(s)} {s}" for s in self.manifest.parts)
-        return f"<Dataset {self.path}: {' vs '.join(self.classes)}; jets: {sizes}>"
+        return f"<Dataset {self.path}: {shown_classes(self.classes)}; jets: {sizes}>"
 
     def num_jets(self, split: str) -> int:
         """Return the number of jets in a split, without reading them."""
@@ -302,6 +303,13 @@ class Dataset:
         if len(bad):
             label = jets.label[bad[0]]
             raise DataError(f"{path}: row {bad[0]}: label {label} is none of the {len(self.classes)} classes")
+
+
+def shown_classes(classes: Sequence[str]) -> str:
+    """Return the names of classes in a line; of many, the first and how many there are."""
+    if len(classes) <= _MOST_SHOWN:
+        return " vs ".join(classes)
+    return f"{', '.join(classes[:3])}, ... ({len(classes)} classes)"
 
 
 def _ahead(make: Callable[[int], Block], order: Sequence[int]) -> Iterator[Block]:

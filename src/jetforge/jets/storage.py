@@ -124,7 +124,7 @@ def _form_momenta(
 
 
 def field_column(name: str) -> str:
-    """Return the stored column of a jet field: a jet's own px, mass ... are not to be mistaken for its constituents'."""
+    """Return the stored column of a jet field: a jet's own px, mass ... may not be taken for its constituents'."""
     return f"jet_{name}" if name not in ("label", "weight") else name
 
 
@@ -157,7 +157,7 @@ def _ragged(table: Any, wanted: list[str], name: str) -> tuple[npt.NDArray[np.in
 def _values(array: Any, name: str, column: str) -> npt.NDArray[Any]:
     if array.null_count:
         raise DataError(f"{name}: column '{column}' has {array.null_count} missing values")
-    return np.asarray(array.to_numpy())
+    return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
 def _unphysical(stored: Sequence[npt.NDArray[Any]], offsets: npt.NDArray[np.int64], name: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Small files of every public format with known contents, each written by another library than the one that reads it."""
+"""Small files of every public format with known contents, each written by another library than the one reading it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

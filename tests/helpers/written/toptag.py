@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-
 from helpers.written import Written, momenta, padded
 
 LENGTH = 200

@@ -12,7 +12,8 @@ from jetforge.errors import DataError
 from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.limits import refuse_bomb
 
-# Run lengths make long runs of one value as short as one likes: so many values a byte are still believed.
+# Run lengths make long runs of one value as short as one likes: so many values are believed anyway, or so many a byte.
+_BELIEVED_VALUES = 8 << 20
 _VALUES_A_BYTE = 4096
 
 
@@ -45,7 +46,7 @@ def open_file(path: Path) -> Any:
             if not 0 <= stored <= size:
                 raise DataError(f"{path}: {what} claims {stored:,} bytes of a file of {size:,}: damaged")
             refuse_bomb(path, what, declared, stored)
-            if not rows <= chunk.num_values <= _VALUES_A_BYTE * max(stored, 1):
+            if not rows <= chunk.num_values <= max(_BELIEVED_VALUES, _VALUES_A_BYTE * stored):
                 raise DataError(
                     f"{path}: {what} claims {chunk.num_values:,} values in {stored:,} bytes for {rows:,} rows: damaged"
                 )

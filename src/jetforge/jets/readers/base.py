@@ -1,4 +1,4 @@
-"""What every reader of a public format offers: its card, its options, how it is recognised, and jets by ranges of rows."""
+"""What every reader of a public format offers: its card, its options, how it is recognised, and jets by rows."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ class Reader(ABC):
         Returns
         -------
         Jets
-            Without padding. Constituents: ``px, py, pz, energy`` in GeV and whatever else the file has; jet fields: what
-            the file has of each jet under the package's names (``pt``, ``eta``, ``phi``, ``mass`` in GeV), and ``label``
-            (int64) where it has one.
+            Without padding. Constituents: ``px, py, pz, energy`` in GeV and whatever else the file has; jet fields:
+            what the file has of each jet under the package's names (``pt``, ``eta``, ``phi``, ``mass`` in GeV), and
+            ``label`` (int64) where it has one.
 
         Raises
         ------
@@ -100,8 +100,8 @@ class Reader(ABC):
     def close(self) -> None:  # noqa: B027
         """Give back what the reader holds open."""
 
-    def stored_split(self, jets: Jets) -> str | None:  # noqa: ARG002
-        """Return ``train``, ``val`` or ``test`` where the file itself says that some of its jets, all of them, belong there."""
+    def stored_split(self, jets: Jets) -> str | None:
+        """Return ``train``, ``val`` or ``test`` where the file itself says that all of these jets belong there."""
         return None
 
     def __enter__(self) -> Self:

@@ -74,7 +74,8 @@ class Frame:
         """
         missing = [name for name in columns if name not in self._places]
         if missing:
-            raise DataError(f"{self.path}: no column {', '.join(missing[:5])}; its first are {', '.join(self.columns[:5])}")
+            first = ", ".join(self.columns[:5])
+            raise DataError(f"{self.path}: no column {', '.join(missing[:5])}; its first are {first}")
         blocks: dict[str, npt.NDArray[Any]] = {}
         found = {}
         for name in columns:
@@ -120,12 +121,14 @@ class Frame:
                 continue
             shape = table.dtype[field].shape
             width = shape[0] if shape else 1
-            described = self._attribute(table, f"{field}_kind")
             # A data column carries its own name.
-            columns = _pickled_texts(described) if described is not None and field.startswith("values_block") else [field]
+            described = self._attribute(table, f"{field}_kind") if field.startswith("values_block") else None
+            columns = [field] if described is None else _pickled_texts(described)
             if len(columns) != width or len(shape) > 1:
                 raise DataError(f"{self.path}: '{field}' has {width} columns and {len(columns)} names: damaged")
             self._add(columns, table, field)
+        described = self._attribute(self._group(name.rpartition("/")[0]), "non_index_axes")
+        self._check_names(_pickled_texts(described) if described is not None else [])
 
     def _open_fixed(self, key: str) -> None:
         self.num_rows = -1
@@ -139,12 +142,30 @@ class Frame:
             self.num_rows = len(values)
             texts = hdf5_files.rows(items, self.path, 0, len(items)).tolist()
             self._add([text.decode(errors="replace") for text in texts], values, None)
+        if _has(self._file, f"{key}/axis0"):
+            axis = hdf5_files.dataset(self._file, self.path, f"{key}/axis0", ())
+            texts = hdf5_files.rows(axis, self.path, 0, len(axis)).tolist() if axis.dtype.kind == "S" else []
+            self._check_names([text.decode(errors="replace") for text in texts])
 
     def _add(self, columns: Sequence[str], dataset: Any, field: str | None) -> None:
         for position, column in enumerate(columns):
             if column in self._places:
                 raise DataError(f"{self.path}: the column '{column}' is there twice: damaged")
             self._places[column] = (dataset, field, position)
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        """Refuse names of columns that differ from those of the blocks: pandas writes both."""
+        different = sorted(self._places.keys() ^ set(names)) if names else []
+        if different:
+            raise DataError(
+                f"{self.path}: '{different[0]}' is the name of a column in one of its two lists only: damaged"
+            )
+
+    def _group(self, name: str) -> Any:
+        try:
+            return self._file[name]
+        except Exception as error:  # as below
+            raise DataError(f"{self.path}: '{name}' cannot be read ({hdf5_files.first_line(error)})") from None
 
     def _attribute(self, table: Any, name: str) -> bytes | None:
         try:

@@ -65,8 +65,10 @@ def recognise(path: Path) -> str:
     for name in _HOMES:
         if get_reader(name).recognises(contents):
             return name
-    raise DataError(f"{path}: of none of the known formats; it is {_shown(contents)}. Describe its columns in a mapping: "
-                    "jetforge info columns")  # fmt: skip
+    raise DataError(
+        f"{path}: of none of the known formats; it is {_shown(contents)}. Describe its columns in a mapping: "
+        "jetforge info columns"
+    )
 
 
 def open_reader(path: str | Path, format: str | None = None, settings: Mapping[str, Any] | None = None) -> Reader:  # noqa: A002

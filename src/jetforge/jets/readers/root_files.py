@@ -88,7 +88,8 @@ def read_branches(found: Any, path: Path, branches: Sequence[str], start: int, s
             branch = found[name]
             if int(branch.num_entries) != int(found.num_entries):
                 raise DataError(
-                    f"{path}: branch '{name}' has {branch.num_entries} entries, its tree {found.num_entries}: cut or damaged"
+                    f"{path}: branch '{name}' has {branch.num_entries} entries, its tree {found.num_entries}: cut or "
+                    "damaged"
                 )
             array = branch.array(entry_start=start, entry_stop=stop, library="ak")
         except DataError:

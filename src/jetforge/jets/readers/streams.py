@@ -1,7 +1,7 @@
 """Files that can only be read from the beginning: lines of (gzipped) text, and arrays within zip archives.
 
-Each is read once from end to end when it is opened for counting, which verifies its checksum; a reader of ranges goes on from
-where it stands, and begins anew only to go back.
+Each is read once from end to end when it is opened for counting, which verifies its checksum; a reader of ranges goes
+on from where it stands, and begins anew only to go back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,8 @@ class Lines:
         Raises
         ------
         DataError
-            If the file is cut or damaged (a gzip file carries a checksum), a line is longer than 16 MiB, or so much comes out
-            of a few bytes that it was made to fill the memory.
+            If the file is cut or damaged (a gzip file carries a checksum), a line is longer than 16 MiB, or so much
+            comes out of a few bytes that it was made to fill the memory.
         """
         size = self.path.stat().st_size
         lines = total = in_line = 0
@@ -102,7 +102,9 @@ class Lines:
         try:
             with self.path.open("rb") as file:
                 zipped = file.read(2) == b"\x1f\x8b"
-            return gzip.open(self.path, "rb") if zipped else self.path.open("rb")
+            if zipped:
+                return cast(IO[bytes], gzip.open(self.path, "rb"))
+            return self.path.open("rb")
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from None
 

@@ -32,20 +32,20 @@ class TopTagReader(Reader):
         title="Top-tagging reference set and challenge, constituents",
         layout=(
             "HDF5 written by pandas (key `table`), a row a jet: `E_0, PX_0, PY_0, PZ_0` to `E_199 ...`, the top quark "
-            "`truthE, truthPX, truthPY, truthPZ` (zeros for QCD), `ttv` (0 train, 1 test, 2 validation), and `is_signal_new` "
-            "(1 top, 0 QCD). The challenge's test files lack truth, label or both."
+            "`truthE, truthPX, truthPY, truthPZ` (zeros for QCD), `ttv` (0 train, 1 test, 2 validation), and "
+            "`is_signal_new` (1 top, 0 QCD). The challenge's test files lack truth, label or both."
         ),
         origin="Kasieczka, Plehn, Thompson, Russell: Top Quark Tagging Reference Dataset, doi:10.5281/zenodo.2603256.",
         made=(
             "Pythia 8 at 14 TeV without multiparton interactions, Delphes with the ATLAS card, energy-flow objects, "
-            "anti-kt R = 0.8, 550 < pT < 650 GeV, |eta| < 2; tops matched to a parton top and its three quarks within 0.8. "
-            "1.2 M jets to train, 400 k to validate, 400 k to test."
+            "anti-kt R = 0.8, 550 < pT < 650 GeV, |eta| < 2; tops matched to a parton top and its three quarks within "
+            "0.8. 1.2 M jets to train, 400 k to validate, 400 k to test."
         ),
         units="GeV.",
         licence="CC BY 4.0.",
         citation="Kasieczka, Plehn et al., The Machine Learning landscape of top taggers, arXiv:1902.09914.",
         traps=(
-            "Only the leading 200 constituents are stored: sums differ from the jet's momentum for the few longer jets.",
+            "Only the leading 200 constituents are stored: sums differ from the jet's momentum for a few longer jets.",
             "Energies are float32, so that masses of constituents are rounding; they are stored with their sign.",
             "In the challenge's files the constituents of validation and test jets are distorted.",
             "Known converters drop the last jet of every file; here every jet is kept.",
