@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from jetforge.events.generate import generate
     from jetforge.jets import Dataset, Jets
     from jetforge.jets import open_dataset as open  # noqa: A004
+    from jetforge.jets.convert import convert
+    from jetforge.jets.edit.merge import merge
+    from jetforge.jets.edit.reweight import reweight
+    from jetforge.jets.edit.skim import skim
+    from jetforge.jets.edit.split import split
+    from jetforge.jets.pixels import pixel_images
+    from jetforge.jets.writers import export
     from jetforge.learning.fit import fit
     from jetforge.learning.recipe import load_recipe
     from jetforge.physics.by_name.observed import observables
@@ -32,9 +39,11 @@ __all__ = [
     "RecipeError",
     "TaggerError",
     "__version__",
+    "convert",
     "create_tagger",
     "evaluate",
     "evaluate_scores",
+    "export",
     "fit",
     "generate",
     "jet_images",
@@ -42,9 +51,14 @@ __all__ = [
     "load_recipe",
     "load_tagger",
     "lund_tree",
+    "merge",
     "observables",
     "open",
+    "pixel_images",
+    "reweight",
     "save_tagger",
+    "skim",
+    "split",
 ]
 
 _HOME = {
@@ -54,9 +68,11 @@ _HOME = {
     "Jets": "jetforge.jets",
     "RecipeError": "jetforge.errors",
     "TaggerError": "jetforge.errors",
+    "convert": "jetforge.jets.convert",
     "create_tagger": "jetforge.taggers",
     "evaluate": "jetforge.evaluation.evaluate",
     "evaluate_scores": "jetforge.evaluation",
+    "export": "jetforge.jets.writers",
     "fit": "jetforge.learning.fit",
     "generate": "jetforge.events.generate",
     "jet_images": "jetforge.physics.images.pixels",
@@ -64,9 +80,14 @@ _HOME = {
     "load_recipe": "jetforge.learning.recipe",
     "load_tagger": "jetforge.taggers",
     "lund_tree": "jetforge.physics.lund",
+    "merge": "jetforge.jets.edit.merge",
     "observables": "jetforge.physics.by_name.observed",
     "open": "jetforge.jets",
+    "pixel_images": "jetforge.jets.pixels",
+    "reweight": "jetforge.jets.edit.reweight",
     "save_tagger": "jetforge.taggers",
+    "skim": "jetforge.jets.edit.skim",
+    "split": "jetforge.jets.edit.split",
 }
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jetforge.cli._terminal import jets_bar, print_dataset
-
-if TYPE_CHECKING:
-    from jetforge.jets import Dataset
 
 MERGE_EPILOG = "Example: jetforge merge data/top data/qcd --out data/both"
 SPLIT_EPILOG = "Example: jetforge split data/toptag --shares 0.6,0.2,0.2 --seed 7 --out data/toptag-7"
