@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import inspect
 import os
 import signal
 import tempfile
@@ -112,11 +114,15 @@ def _jobs(path: Path) -> Iterator[Any]:
     module, name = _BATCH_SYSTEMS[system]
     with dask.config.set(_QUIET), _own_environment():
         try:
-            cluster = getattr(__import__(module, fromlist=[name]), name)(**settings)
+            kind = getattr(__import__(module, fromlist=[name]), name)
         except ImportError:
             raise JetforgeError(f"{path}: batch systems need dask-jobqueue: pip install 'jetforge[scale]'") from None
-        except (TypeError, ValueError) as error:
-            raise RecipeError(f"{path}: {name} does not take these settings: {error}") from None
+        _check_settings(path, system, kind, settings)
+        try:
+            cluster = kind(**settings)
+        except (TypeError, ValueError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise RecipeError(f"{path}: {name} does not take these settings: {reason}") from None
         with cluster, Client(cluster) as client:
             cluster.scale(jobs=jobs)
             _wait_for_workers(
@@ -142,7 +148,26 @@ def _read_jobs(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: type '{settings.get('type')}' is none of {', '.join(_BATCH_SYSTEMS)}")
     if not isinstance(settings.get("jobs"), int) or settings["jobs"] < 1:
         raise RecipeError(f"{path}: jobs is '{settings.get('jobs')}'; it is how many jobs to submit, a number from 1")
+    patience = settings.get("patience", 1)
+    if not isinstance(patience, int | float) or not patience > 0:
+        raise RecipeError(f"{path}: patience is '{patience}'; it is how many seconds to wait for the first job")
     return dict(settings)
+
+
+def _check_settings(path: Path, system: str, kind: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that dask-jobqueue does not know, before it has started anything."""
+    import dask
+
+    takers = (kind.__init__, *(base.__init__ for base in (*kind.__mro__, *kind.job_cls.__mro__)))
+    known = {name for taker in takers for name in inspect.signature(taker).parameters} - {"self", "args", "kwargs"}
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise RecipeError(f"{path}: {kind.__name__} has no setting '{name}'{hint}")
+    for name in ("cores", "memory"):
+        if settings.get(name, dask.config.get(f"jobqueue.{system}.{name}", None)) is None:
+            raise RecipeError(f"{path}: has no line '{name}: ...', which a job needs")
 
 
 def _wait_for_workers(client: Any, seconds: float, message: str) -> None:
