@@ -33,7 +33,7 @@ FLOORS = (
     "studies",
     "cli",
 )
-BELOW_ALL = ("_version", "errors", "files")
+BELOW_ALL = ("_version", "errors", "files", "yaml_files")
 
 
 def named(page: Path) -> ModuleType | Any:

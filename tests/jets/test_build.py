@@ -5,9 +5,11 @@ import pytest
 
 import jetforge
 from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.storage import encode_part
 from jetforge.jets.tasks import MadePart
 
 from .test_dataset import SIZES, build, make_part
+from .test_jets import make_jets
 
 
 class Stopped(Exception):
@@ -160,3 +162,12 @@ def test_leftovers_of_a_kill_just_before_the_end_are_removed(tmp_path):
     (tmp_path / "data/build.jsonl").write_text("")
     build(tmp_path / "data")
     assert contents(tmp_path / "data") == before
+
+
+def test_a_dataset_without_any_jet_is_refused(tmp_path):
+    def make_nothing(task):
+        return MadePart(encode_part(make_jets([])), 0)
+
+    with pytest.raises(DataError, match="no jet is left to be stored"):
+        build(tmp_path / "data", make_nothing)
+    assert not (tmp_path / "data" / "dataset.json").exists()

@@ -53,7 +53,7 @@ def test_files_that_describe_no_jobs_are_refused(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(RecipeError, match=message) as raised, open_client(1, str(path)):
         pass
-    assert str(raised.value).startswith(f"{path}: ")
+    assert str(raised.value).startswith(f"{path}:")
     assert "\n" not in str(raised.value)
 
 

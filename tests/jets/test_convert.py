@@ -227,3 +227,31 @@ def test_what_does_not_go_together_is_refused(three, tmp_path):
         with pytest.raises(JetforgeError, match=message):
             convert([val], tmp_path / "out", workers=0, **arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mapping_that_changes_makes_another_dataset(tmp_path):
+    from helpers.written import columns
+
+    momentum = {name: f"p_{name}" for name in ("pt", "eta", "phi", "mass")}
+    mapping = {"momentum": momentum, "label": {"column": "j_label", "classes": ["qcd", "top"]}}
+    written = columns.write_mapped(tmp_path, mapping)
+    options = written.settings
+    first = convert([written.path], tmp_path / "out", format="columns", options=options, workers=0)
+    assert (
+        convert([written.path], tmp_path / "out", format="columns", options=options, workers=0).fingerprint
+        == first.fingerprint
+    )
+    path = options["mapping"]
+    with open(path, "a") as file:
+        file.write("unit: GeV\n")
+    with pytest.raises(DataError, match="other settings"):
+        convert([written.path], tmp_path / "out", format="columns", options=options, workers=0)
+
+
+def test_options_that_leave_no_jet_are_refused(tmp_path):
+    from helpers.written import delphes
+
+    written = delphes.write(tmp_path)
+    with pytest.raises(DataError, match="no jet is left to be stored"):
+        convert([f"qcd={written.path}"], tmp_path / "out", options={**written.settings, "pt_min": 6400.0}, workers=0)
+    assert not (tmp_path / "out" / "dataset.json").exists()

@@ -110,6 +110,8 @@ def build_dataset(
                 for name, seconds in made.timing.items():
                     timing[name] = timing.get(name, 0.0) + seconds
                 on_progress(Progress(sum(by_file[file].jets for file in done), total, resumed, timing))
+        if not any(record["jets"] for record in done.values()):
+            raise DataError(f"{folder}: no jet is left to be stored; widen the selection, then remove the directory")
         statistics = _add_up([done[task.file]["statistics"] for task in tasks])
         provenance = {"plan": plan, "statistics": statistics, **further_provenance()}
         parts: dict[str, list[Part]] = {split: [] for split in SPLITS}

@@ -132,14 +132,9 @@ def _jobs(path: Path) -> Iterator[Any]:
 
 
 def _read_jobs(path: Path) -> dict[str, Any]:
-    import yaml
+    from jetforge.yaml_files import read_yaml
 
-    try:
-        settings = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    settings = read_yaml(path, "a description of jobs").values
     if not isinstance(settings, Mapping) or not all(isinstance(key, str) for key in settings):
         raise RecipeError(
             f"{path}: describes no jobs; it has a line 'type: slurm', a line 'jobs: 20', and dask-jobqueue's settings"
@@ -190,7 +185,8 @@ def _local(workers: int) -> Iterator[Any]:
             local_directory=scratch,
             silence_logs=50,
         )
-        with cluster, Client(cluster) as client:
+        # Parts come straight from the workers, not through the scheduler.
+        with cluster, Client(cluster, direct_to_workers=True) as client:
             client.register_plugin(_leave_interrupts_to_the_client())
             yield client
 

@@ -179,9 +179,7 @@ class Jets:
             If the jets carry no labels.
         """
         if "label" not in self.fields:
-            raise DataError(
-                "the jets have no labels; they can be scored, not trained on or measured"
-            )
+            raise DataError("the jets have no labels; they can be scored, not trained on or measured")
         return self["label"].astype(np.int64, copy=False)
 
     @cached_property

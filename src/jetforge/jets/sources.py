@@ -98,13 +98,14 @@ def check_scale(jets: Jets, reader: Reader) -> None:
     """
     if reader.relative or len(jets) == 0:
         return
+    jets = jets[:_PROBE_ROWS]
     counts = np.diff(jets.offsets)
     jet = np.repeat(np.arange(len(jets)), counts)
     energies = np.bincount(jet, jets.columns["energy"], len(jets))[counts > 0]
     if len(energies) == 0:
         return
     typical = float(np.median(energies))
-    unit = reader.settings.get("unit", "GeV")
+    unit = reader.unit
     cure = "if that is right, say it with --option unit=" + unit if "unit" in reader.settings else "scale them"
     if typical > _LHC_BEAM_ENERGY:
         other = "MeV" if unit == "GeV" else "keV"

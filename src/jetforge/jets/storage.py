@@ -40,18 +40,22 @@ def encode_part(jets: Jets) -> bytes:
     columns = dict(jets.columns)
     energy = columns.pop("energy")
     if "mass" not in columns:
-        mass2 = (energy + columns["pz"]) * (energy - columns["pz"]) - columns["px"] ** 2 - columns["py"] ** 2
-        columns["mass"] = np.sign(mass2) * np.sqrt(np.abs(mass2))
+        columns["mass"] = np.empty(len(energy), dtype=np.float32)
+        _fill_masses(columns["px"], columns["py"], columns["pz"], energy, columns["mass"])
     offsets = pa.array(jets.offsets.astype(np.int32))
     arrays: dict[str, Any] = {}
     for name in stored_columns(list(columns)):
-        column = columns[name].astype(np.float32) if name in _STORED_MOMENTUM else columns[name]
-        arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(column))
+        column = columns[name].astype(np.float32, copy=False) if name in _STORED_MOMENTUM else columns[name]
+        values = pa.array(column)
+        # Nothing is ever missing: said so, a reader need not look for it.
+        kind = pa.list_(pa.field("element", values.type, nullable=False))
+        arrays[name] = pa.ListArray.from_arrays(offsets, values, type=kind)
     for name, field in jets.fields.items():
         if field_column(name) in arrays:
             raise DataError(f"'{name}' is both a jet field and a constituent column; rename one of them")
         arrays[field_column(name)] = pa.array(field)
-    table = pa.table(arrays)
+    schema = pa.schema([pa.field(name, array.type, nullable=False) for name, array in arrays.items()])
+    table = pa.table(list(arrays.values()), schema=schema)
     leaves = {n: f"{n}.list.element" if isinstance(a, pa.ListArray) else n for n, a in arrays.items()}
     floats = [leaves[n] for n, a in arrays.items() if pa.types.is_floating(getattr(a.type, "value_type", a.type))]
     others = [leaf for leaf in leaves.values() if leaf not in floats]
@@ -61,6 +65,13 @@ def encode_part(jets: Jets) -> bytes:
         row_group_size=1 << 20,
     )  # fmt: skip
     return sink.getvalue()
+
+
+@njit(cache=True, nogil=True)
+def _fill_masses(px: Any, py: Any, pz: Any, energy: Any, mass: Any) -> None:
+    for i in range(len(px)):
+        mass2 = (energy[i] + pz[i]) * (energy[i] - pz[i]) - px[i] * px[i] - py[i] * py[i]
+        mass[i] = np.sqrt(mass2) if mass2 >= 0 else -np.sqrt(-mass2)
 
 
 def decode_part(data: bytes, name: str, columns: Sequence[str] | None = None) -> Jets:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from jetforge.errors import RecipeError
+from jetforge.yaml_files import line_of, read_yaml
 
 # Adam and the step schedule of arXiv:2012.08526 (its training code): x0.1 at epochs 10 and 20 of 30.
 PUBLISHED_TRAINING: dict[str, Any] = {
@@ -124,23 +125,10 @@ def load_recipe(path: str | Path) -> Recipe:
         One line for all mistakes, each with its line in the file, its field, and the field that may have been meant.
     """
     path = Path(path)
-    try:
-        text = path.read_text()
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not a text file; a recipe is YAML") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise RecipeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    values, root = read_yaml(path, "a recipe")
     if not isinstance(values, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of fields such as data, out and tagger")
-    assert root is not None
-    _refuse_repeated(root, path)
-    return make_recipe(values, lambda location: f"{path}:{_line_of(root, location)}: ")
+    return make_recipe(values, lambda location: f"{path}:{line_of(root, location)}: ")
 
 
 def make_recipe(values: Mapping[str, Any], where: Callable[[tuple[Any, ...]], str] = lambda location: "") -> Recipe:
@@ -164,21 +152,6 @@ def make_recipe(values: Mapping[str, Any], where: Callable[[tuple[Any, ...]], st
         raise RecipeError("; ".join(_describe(mistake, where) for mistake in error.errors())) from None
 
 
-def _refuse_repeated(node: yaml.Node, path: Path) -> None:
-    """YAML silently takes the last of several equal keys; here that is a mistake."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise RecipeError(f"{path}:{line}: {key.value}: given twice, first in line {seen[key.value]}")
-            seen[key.value] = line
-            _refuse_repeated(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated(item, path)
-
-
 def _describe(mistake: Any, place: Callable[[tuple[Any, ...]], str]) -> str:
     location = tuple(mistake["loc"])
     where = place(location) + ".".join(map(str, location))
@@ -200,18 +173,3 @@ def _known_fields(location: tuple[Any, ...]) -> list[str]:
     }  # fmt: skip
     model = sections.get(str(location[0]), Recipe) if location else Recipe
     return list(model.model_fields)
-
-
-def _line_of(node: yaml.Node, location: tuple[Any, ...]) -> int:
-    """Return the line (from 1) where a field stands, or that of the innermost section that exists."""
-    line = node.start_mark.line + 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-            if pair is None:
-                return line
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line

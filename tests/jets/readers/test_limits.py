@@ -143,6 +143,21 @@ def test_hdf5_that_lies_about_its_rows(tmp_path):
     refuses(written.path, "40|50")
 
 
+@pytest.mark.parametrize("name", ["particle_features", "jet_features"])
+def test_hdf5_that_lacks_chunks_is_not_read_as_zeros(tmp_path, name):
+    written = jetnet.write(tmp_path, 50)
+    with h5py.File(written.path, "r+") as file:
+        values = file[name][:]
+        del file[name]
+        holed = file.create_dataset(name, values.shape, values.dtype, chunks=(8, *values.shape[1:]))
+        holed[:16], holed[24:] = values[:16], values[24:]
+    refuses(written.path, f"'{name}' has 6 of its 7 chunks: cut or damaged")
+    with h5py.File(written.path, "r+") as file:
+        file[name][16:24] = values[16:24]
+    with open_reader(written.path) as reader:
+        assert np.array_equal(np.diff(reader.read(0, 50).offsets), written.counts)
+
+
 def test_a_pickle_is_never_loaded(tmp_path):
     import pickle
 

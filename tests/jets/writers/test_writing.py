@@ -56,9 +56,6 @@ def test_splits_without_jets_are_named(tmp_path):
     dataset = write_dataset(tmp_path / "data", {"train": [5]})
     with pytest.raises(DataError, match="no jets in split 'test'; splits with jets: train"):
         export(dataset, tmp_path / "out", "root", split="test")
-    empty = write_dataset(tmp_path / "empty", {})
-    with pytest.raises(DataError, match="holds no jets"):
-        export(empty, tmp_path / "out", "root")
 
 
 FULL_DISK = """

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from jetforge.errors import JetforgeError
+from jetforge.yaml_files import line_of, read_yaml
 
 CATALOGUE_VARIABLE = "JETFORGE_CATALOGUE"
 """Environment variable that names a YAML file with more data sets, such as those of a group."""
@@ -222,7 +222,7 @@ def load_catalogue(path: str | Path | None = None) -> dict[str, PublicSet]:
     with resources.as_file(resources.files("jetforge.jets.public") / "catalogue.yaml") as own:
         sets = _load(own)
     if more := os.environ.get(CATALOGUE_VARIABLE):
-        sets.update(_load(Path(more), f"{CATALOGUE_VARIABLE}={more}: "))
+        sets.update(_load(Path(more), f"{CATALOGUE_VARIABLE}={more}"))
     return sets
 
 
@@ -268,51 +268,20 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 5 else f"{names[0]}, {names[1]}, ... {names[-1]}"
 
 
-def _load(path: Path, named_by: str = "") -> dict[str, PublicSet]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=loader)
-        values = yaml.load(text, Loader=loader)
-    except OSError as error:
-        where = named_by or f"{path}: "
-        raise JetforgeError(f"{where}the catalogue cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise JetforgeError(f"{path}: not a text file; a catalogue is YAML") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        raise JetforgeError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+def _load(path: Path, named_by: str | None = None) -> dict[str, PublicSet]:
+    values, root = read_yaml(path, "a catalogue", f"{named_by or path}: the catalogue")
     if not isinstance(values, dict) or not values:
         raise JetforgeError(f"{path}:1: a catalogue maps the name of each data set to what is known of it")
-    lines: dict[tuple[Any, ...], int] = {}
-    _note_lines(root, (), lines, path)
     named = {str(key): {**one, "name": str(key)} if isinstance(one, dict) else one for key, one in values.items()}
     try:
         return TypeAdapter(dict[str, PublicSet]).validate_python(named)
     except ValidationError as error:
-        raise JetforgeError(_described(error.errors()[0], lines, path)) from None
+        raise JetforgeError(_described(error.errors()[0], root, path)) from None
 
 
-def _note_lines(node: Any, location: tuple[Any, ...], lines: dict[tuple[Any, ...], int], path: Path) -> None:
-    """Note in which line (from 1) each field stands; of several equal keys YAML would silently take the last."""
-    lines.setdefault(location, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here, line = (*location, key.value), key.start_mark.line + 1
-            if here in lines:
-                raise JetforgeError(f"{path}:{line}: {key.value}: is given twice, first in line {lines[here]}")
-            lines[here] = line
-            _note_lines(value, here, lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            _note_lines(item, (*location, number), lines, path)
-
-
-def _described(mistake: Mapping[str, Any], lines: Mapping[tuple[Any, ...], int], path: Path) -> str:
+def _described(mistake: Mapping[str, Any], root: Any, path: Path) -> str:
     location = tuple(mistake["loc"])
-    line = next(lines[location[:n]] for n in range(len(location), -1, -1) if location[:n] in lines)
-    where = f"{path}:{line}: {'.'.join(map(str, location))}"
+    where = f"{path}:{line_of(root, location)}: {'.'.join(map(str, location))}"
     if mistake["type"] == "extra_forbidden":
         return f"{where}: there is no such field"
     if mistake["type"] == "missing":

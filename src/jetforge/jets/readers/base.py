@@ -36,11 +36,15 @@ class FormatCard:
 
 @dataclass(frozen=True)
 class Option:
-    """A setting of a reader: its default, which also says its type (bool, int, float, str), meaning and choices."""
+    """A setting of a reader: its default, which also says its type (bool, int, float, str), meaning and choices.
+
+    `is_file` says that the value is the path of a file, whose contents are part of the setting.
+    """
 
     default: bool | int | float | str
     meaning: str
     choices: tuple[str, ...] = ()
+    is_file: bool = False
 
 
 class Reader(ABC):
@@ -55,6 +59,8 @@ class Reader(ABC):
         Rows of the file: jets, or events where `rows_are` says so.
     classes : tuple of str
         Names of the classes that the file's labels number, background first; empty where the file has no labels.
+    unit : str
+        What the file's momenta are in, GeV or MeV; those of the jets are in GeV.
     left_out : dict
         How many jets the latest `read` left out, by the reason for which the format or its options say so.
     """
@@ -73,6 +79,7 @@ class Reader(ABC):
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.settings = settings
+        self.unit: str = settings.get("unit") or "GeV"
         self.left_out: dict[str, int] = {}
 
     @classmethod

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from jetforge.errors import RecipeError
+from jetforge.yaml_files import line_of, read_yaml
 
 _CARTESIAN = ("px", "py", "pz")
 _DIRECTIONS = ("eta", "y")
@@ -220,22 +220,9 @@ def read_mapping(path: str | Path) -> ColumnMapping:
         One line for all mistakes, each with its line in the file, its key, and the key that may have been meant.
     """
     path = Path(path)
-    try:
-        text = path.read_text()
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not a text file; a mapping is YAML") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark is not None else ""
-        problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise RecipeError(f"{path}{line}: not valid YAML: {problem}") from None
-    if root is None or not isinstance(values, dict):
+    values, root = read_yaml(path, "a mapping")
+    if not isinstance(values, dict):
         raise RecipeError(f"{path}:1: a mapping of columns has keys such as momentum, jets and label")
-    _refuse_repeated(root, path)
     try:
         return ColumnMapping.model_validate(values)
     except ValidationError as error:
@@ -255,21 +242,10 @@ def nearest(name: str, known: Iterable[str], most: int = 8) -> str:
     return f"there are: {', '.join(names[:most])}{', ...' if len(names) > most else ''}" if names else "there are none"
 
 
-def _refuse_repeated(node: yaml.Node, path: Path) -> None:
-    """YAML silently takes the last of several equal keys; here that is a mistake."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if str(key.value) in seen:
-                raise RecipeError(f"{path}:{key.start_mark.line + 1}: {key.value}: given twice")
-            seen.add(str(key.value))
-            _refuse_repeated(value, path)
-
-
-def _describe(mistake: Any, root: yaml.Node, path: Path) -> str:
+def _describe(mistake: Any, root: Any, path: Path) -> str:
     # Where a value may be of several types, pydantic names the type that it tried.
     location = tuple(step for step in mistake["loc"] if step not in _TYPES and not str(step).startswith("dict["))
-    where = f"{path}:{_line_of(root, location)}: " + (f"{'.'.join(map(str, location))}: " if location else "")
+    where = f"{path}:{line_of(root, location)}: " + (f"{'.'.join(map(str, location))}: " if location else "")
     if mistake["type"] == "extra_forbidden":
         known = (_SECTIONS.get(str(location[0]), ColumnMapping) if len(location) > 1 else ColumnMapping).model_fields
         return f"{where}no such key; {nearest(str(location[-1]), known)}"
@@ -283,18 +259,3 @@ def _describe(mistake: Any, root: yaml.Node, path: Path) -> str:
 
 _TYPES = ("int", "str", "tuple[str, ...]")
 _SECTIONS: dict[str, type[BaseModel]] = {"momentum": MomentumColumns, "label": LabelColumns, "split": SplitColumn}
-
-
-def _line_of(node: yaml.Node, location: Sequence[Any]) -> int:
-    """Return the line (from 1) where a key stands, or that of the innermost section that is there."""
-    line = int(node.start_mark.line) + 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(step)), None)
-            if pair is None:
-                return line
-            line, node = int(pair[0].start_mark.line) + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = int(node.start_mark.line) + 1
-    return line

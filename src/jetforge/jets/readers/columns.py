@@ -77,7 +77,7 @@ class ColumnsReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "mapping": Option("", "YAML file that says what the columns mean"),
+        "mapping": Option("", "YAML file that says what the columns mean", is_file=True),
         "unit": Option(
             "", "what the momenta are in; by default what the mapping says, GeV without one", ("GeV", "MeV")
         ),

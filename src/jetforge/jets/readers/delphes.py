@@ -168,24 +168,10 @@ class DelphesReader(Reader):
 
     def _flat(self, collection: str, names: Sequence[str], start: int, stop: int) -> tuple[_Ints, _Columns]:
         """Return how many particles each event has, the same for all branches, and their values, event after event."""
-        expected = self._sizes(collection, start, stop)
-        flat: _Columns = {}
         branches = [f"{collection}.{name}" for name in names]
-        for name, array in root_files.read_branches(self._tree, self.path, branches, start, stop).items():
-            counts = root_files.counts_of(array, self.path, name)
-            if expected is not None and not np.array_equal(counts, expected):
-                row = int(np.flatnonzero(counts != expected)[0])
-                raise self.error(
-                    f"'{name}' has {counts[row]} values, the event has {expected[row]} {collection}: damaged",
-                    start + row,
-                )
-            expected = counts
-            values = ak.to_numpy(ak.flatten(array))
-            if values.dtype.kind not in "iuf":
-                raise self.error(f"branch '{name}' is of type {array.type}, not numbers")
-            flat[name.removeprefix(f"{collection}.")] = values
-        assert expected is not None
-        return expected, flat
+        sizes = self._sizes(collection, start, stop)
+        counts, flat = root_files.read_flat(self._tree, self.path, branches, start, stop, sizes)
+        return counts, {name.removeprefix(f"{collection}."): values for name, values in flat.items()}
 
     def _sizes(self, collection: str, start: int, stop: int) -> _Ints | None:
         name = f"{collection}_size"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def dataset(file: Any, path: Path, name: str, row_shape: Sequence[int | None] | 
     Raises
     ------
     DataError
-        If there is no such dataset, its type holds Python objects, or it claims more than the file can hold.
+        If there is no such dataset, its type holds Python objects, or it claims more than the file can hold or
+        does hold.
     """
     import h5py
 
@@ -88,6 +90,7 @@ def dataset(file: Any, path: Path, name: str, row_shape: Sequence[int | None] | 
             raise DataError(f"{path}: '{name}' is not a table of rows")
         shape, dtype, chunks = found.shape, found.dtype, found.chunks
         stored = found.id.get_storage_size()
+        stored_chunks = None if chunks is None else found.id.get_num_chunks()
     except _BROKEN as error:
         raise DataError(f"{path}: '{name}' cannot be read ({first_line(error)}); copy the file again") from None
     if dtype.hasobject:
@@ -106,6 +109,11 @@ def dataset(file: Any, path: Path, name: str, row_shape: Sequence[int | None] | 
         )
     if chunks is not None and dtype.itemsize * int(np.prod(chunks, dtype=np.float64)) > _LARGEST_CHUNK:
         raise DataError(f"{path}: '{name}' claims chunks of shape {chunks}: damaged")
+    if stored_chunks is not None:
+        # HDF5 would give zeros for the others.
+        expected = prod(-(-int(n) // int(length)) for n, length in zip(shape, chunks, strict=True))
+        if stored_chunks < expected:
+            raise DataError(f"{path}: '{name}' has {stored_chunks:,} of its {expected:,} chunks: cut or damaged")
     return found
 
 

@@ -259,8 +259,7 @@ class NanoAodReader(Reader):
                 short = name.removeprefix(prefix)
                 if short == name or not kind.endswith("[]") or (prefix == self._link and short in left):
                     continue
-                counts, flat = self._flat([name], start, stop)
-                expected = self._same_counts(name, counts, expected, start)
+                expected, flat = self._flat([name], start, stop, expected)
                 columns[OUR_NAMES.get(short, short.lower())] = flat[name][chosen]
         for name, values in columns.items():
             dtype = TYPES.get(name, np.int8 if values.dtype.kind == "b" else values.dtype)
@@ -332,27 +331,10 @@ class NanoAodReader(Reader):
         except ValueError as error:
             raise self.error(f"events {start} to {stop}: GenPart: {error}: damaged") from None
 
-    def _flat(self, names: Sequence[str], start: int, stop: int) -> tuple[_Ints, dict[str, npt.NDArray[Any]]]:
-        """Return the numbers of values in each event, the same for all branches, and the values, event after event."""
-        expected: _Ints | None = None
-        flat = {}
-        for name, array in root_files.read_branches(self._tree, self.path, names, start, stop).items():
-            counts = root_files.counts_of(array, self.path, name)
-            expected = self._same_counts(name, counts, expected, start)
-            values = ak.to_numpy(ak.flatten(array))
-            if values.dtype.kind not in "iufb":
-                raise self.error(f"branch '{name}' is of type {array.type}, not numbers")
-            flat[name] = values
-        assert expected is not None
-        return expected, flat
-
-    def _same_counts(self, name: str, counts: _Ints, expected: _Ints | None, start: int) -> _Ints:
-        if expected is not None and not np.array_equal(counts, expected):
-            row = int(np.flatnonzero(counts != expected)[0])
-            raise self.error(
-                f"'{name}' has {counts[row]} values, other branches of the kind {expected[row]}: damaged", start + row
-            )
-        return counts
+    def _flat(
+        self, names: Sequence[str], start: int, stop: int, expected: _Ints | None = None
+    ) -> tuple[_Ints, dict[str, npt.NDArray[Any]]]:
+        return root_files.read_flat(self._tree, self.path, names, start, stop, expected, kinds="iufb")
 
     def _leave_out(self, reason: str, number: int) -> None:
         if number:

@@ -19,12 +19,31 @@ def _nonzero(keep: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _offsets(keep: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> None:
-    total = 0
+def _offsets(keep: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> bool:
+    """Fill in the offsets; say whether what is kept is the beginning of every row."""
+    total, beginnings = 0, True
     for row in range(keep.shape[0]):
-        for place in range(keep.shape[1]):
-            total += keep[row, place]
+        places = keep[row]
+        count = there = 0
+        for place in range(len(places)):
+            count += places[place]
+        beginning = places[:count]
+        for place in range(len(beginning)):
+            there += beginning[place]
+        beginnings = beginnings and there == count
+        total += count
         offsets[row + 1] = total
+    return beginnings
+
+
+@njit(cache=True, nogil=True)
+def _fill_from_beginnings(offsets: npt.NDArray[np.int64], values: npt.NDArray[Any], filled: npt.NDArray[Any]) -> None:
+    for row in range(len(offsets) - 1):
+        # Loops over slices become copies of many bytes at a time.
+        target = filled[offsets[row] : offsets[row + 1]]
+        source = values[row, : len(target)]
+        for place in range(len(target)):
+            target[place] = source[place]
 
 
 @njit(cache=True, nogil=True)
@@ -32,9 +51,8 @@ def _fill(keep: npt.NDArray[np.bool_], values: npt.NDArray[Any], filled: npt.NDA
     at = 0
     for row in range(keep.shape[0]):
         for place in range(keep.shape[1]):
-            if keep[row, place]:
-                filled[at] = values[row, place]
-                at += 1
+            filled[at] = values[row, place]
+            at += keep[row, place]
 
 
 @njit(cache=True, nogil=True)
@@ -95,9 +113,15 @@ def without_padding(
         The kept values, row after row, each of its column's type.
     """
     offsets = np.zeros(len(keep) + 1, dtype=np.int64)
-    _offsets(keep, offsets)
+    beginnings = _offsets(keep, offsets)
+    size = int(offsets[-1])
     filled = {}
     for name, values in columns.items():
-        filled[name] = np.empty(int(offsets[-1]), dtype=values.dtype)
-        _fill(keep, values, filled[name])
+        # One place more, as above.
+        out = np.empty(size + 1, dtype=values.dtype)
+        if beginnings:
+            _fill_from_beginnings(offsets, values, out)
+        else:
+            _fill(keep, values, out)
+        filled[name] = out[:size]
     return offsets, filled

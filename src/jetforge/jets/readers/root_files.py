@@ -8,6 +8,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from jetforge.errors import DataError
 from jetforge.jets.readers.hdf5_files import first_line
@@ -118,3 +119,46 @@ def counts_of(array: ak.Array, path: Path, name: str) -> np.ndarray[Any, np.dtyp
     if array.ndim != 2:
         raise DataError(f"{path}: branch '{name}' is of type {array.type}, not a list of numbers an entry")
     return np.asarray(ak.num(array, axis=1), dtype=np.int64)
+
+
+def read_flat(
+    found: Any, path: Path, branches: Sequence[str], start: int, stop: int,
+    expected: npt.NDArray[np.int64] | None = None, kinds: str = "iuf",
+) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:  # fmt: skip
+    """Return jagged branches that all have the same number of values in each entry.
+
+    Parameters
+    ----------
+    found, path, branches, start, stop
+        As in `read_branches`; at least one branch.
+    expected
+        How many values each entry must have, int64 (stop - start,); as many as of the first branch if None.
+    kinds
+        Kinds of numpy types that are taken for numbers.
+
+    Returns
+    -------
+    counts : int64 (stop - start,)
+    flat : dict
+        The values of each branch, entry after entry.
+
+    Raises
+    ------
+    DataError
+        As in `read_branches`; or if a branch is not jagged, not of numbers, or of other counts.
+    """
+    flat: dict[str, npt.NDArray[Any]] = {}
+    for name, array in read_branches(found, path, branches, start, stop).items():
+        counts = counts_of(array, path, name)
+        expected = counts if expected is None else expected
+        if not np.array_equal(counts, expected):
+            row = int(np.flatnonzero(counts != expected)[0])
+            raise DataError(
+                f"{path}: row {start + row}: '{name}' has {counts[row]} values, others of its kind {expected[row]}: "
+                "damaged"
+            )
+        flat[name] = ak.to_numpy(ak.flatten(array))
+        if flat[name].dtype.kind not in kinds:
+            raise DataError(f"{path}: branch '{name}' is of type {array.type}, not numbers")
+    assert expected is not None
+    return expected, flat

@@ -1,0 +1,160 @@
+"""One part of a conversion: rows of some files to the bytes of a stored part; what runs on the workers."""
+
+from __future__ import annotations
+
+import atexit
+import faulthandler
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jetforge.errors import DataError
+from jetforge.jets.guard import call_plainly, limit_memory
+from jetforge.jets.jets import Jets
+from jetforge.jets.readers import open_reader
+from jetforge.jets.readers.base import Reader
+from jetforge.jets.sources import check_scale
+from jetforge.jets.storage import encode_part
+from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.physics.flat import checked
+from jetforge.physics.shapes.angular import jet_kinematics
+
+# Longest time (s) that a part may take.
+PART_SECONDS = 1800.0
+LEFT_OUT = "left out: "
+_MOST_OPEN = 16
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows of one file, and the label of their jets where the file has none."""
+
+    path: str
+    format: str
+    start: int
+    stop: int
+    label: int | None
+    size: int
+    changed: int
+
+
+def make_part(task: PartTask) -> MadePart:
+    """Read one part's rows of every file and encode them; runs on a worker, that a damaged file may end."""
+    limit_memory()
+    # The watchdog works even where a library holds the interpreter's lock; the scheduler then tries another worker.
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(PART_SECONDS, exit=True, file=nowhere)
+        try:
+            kind, value = call_plainly(convert_part, (task,))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    if kind == "done":
+        made: MadePart = value
+        return made
+    if kind == "refused":
+        raise value
+    raise DataError(f"{files_of(task)}: cannot be read ({value}): damaged, or not what it seems")
+
+
+def convert_part(task: PartTask) -> MadePart:
+    """Read one part's rows of every file and encode them.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read whole, or breaks a rule.
+    """
+    settings = task.argument["settings"]
+    left_out: dict[str, int] = {}
+    read = [_read(Segment(**segment), settings, task.split, left_out) for segment in task.argument["segments"]]
+    jets = Jets.concatenate(read)
+    counts = {"rows": task.jets, "jets": len(jets), "constituents": int(jets.offsets[-1])}
+    counts.update({f"{LEFT_OUT}{reason}": number for reason, number in left_out.items() if number})
+    return MadePart(encode_part(jets), len(jets), {task.split: counts})
+
+
+def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: dict[str, int]) -> Jets:
+    reader = _open(segment, settings["options"])
+    with np.errstate(all="ignore"):  # what comes out NaN or infinite is refused below, with its row
+        jets = reader.read(segment.start, segment.stop)
+    for reason, number in reader.left_out.items():
+        left_out[reason] = left_out.get(reason, 0) + number
+    if reader.rows_are == "jets" and len(jets) + sum(reader.left_out.values()) != segment.stop - segment.start:
+        raise DataError(f"{segment.path}: gave {len(jets)} jets for {segment.stop - segment.start} rows: damaged")
+    try:
+        flat = checked(jets.unchecked_flat)
+    except DataError as error:
+        rows = f"rows {segment.start} to {segment.stop}" if segment.start else "the first rows"
+        raise DataError(f"{segment.path}: in {rows}: {error}") from None
+    check_scale(jets, reader)
+    for what, wanted, there in (
+        ("column", settings["columns"], jets.columns),
+        ("field", settings["fields"], jets.fields),
+    ):
+        if sorted(wanted) != sorted(there):
+            name = sorted(set(wanted) ^ set(there))[0]
+            raise DataError(f"{segment.path}: the {what} '{name}' is in some rows only: damaged")
+    stated = reader.stored_split(jets)
+    if stated is not None and settings["stated"] and stated != split:
+        raise DataError(
+            f"{segment.path}: rows {segment.start} to {segment.stop} say that they are for {stated}, others for "
+            f"{split}; give --split"
+        )
+    fields: dict[str, Any] = {name: jets.fields[name] for name in settings["fields"]}
+    if segment.label is not None:
+        fields["label"] = np.full(len(jets), segment.label, dtype=np.int64)
+    if "label" in fields and len(jets) and fields["label"].max() >= settings["classes"]:
+        raise DataError(f"{segment.path}: label {fields['label'].max()} is none of its {settings['classes']} classes")
+    kinematics = jet_kinematics(flat, num_threads=1)
+    for name, ours in _KINEMATICS.items():
+        if name not in fields:
+            fields[name] = np.asarray(getattr(kinematics, ours), dtype=np.float64)
+    ordered = {name: fields[name] for name in (*label_field(list(fields), []), *all_fields(settings["fields"]))}
+    return Jets(jets.offsets, {name: jets.columns[name] for name in settings["columns"]}, ordered)
+
+
+_KINEMATICS = {"pt": "pt", "y": "rapidity", "eta": "eta", "phi": "phi", "mass": "mass"}
+
+_readers: dict[tuple[Any, ...], Reader] = {}
+
+
+def _open(segment: Segment, options: Mapping[str, Any]) -> Reader:
+    """Return the file's reader, which stays open for the next part: some formats are read from the beginning only."""
+    status = os.stat(segment.path)
+    if (status.st_size, status.st_mtime_ns) != (segment.size, segment.changed):
+        raise DataError(f"{segment.path}: was changed while it was being converted; start again")
+    key = (segment.path, segment.size, segment.changed, segment.format, tuple(sorted(options.items())))
+    reader = _readers.pop(key, None)
+    if reader is None:
+        # HDF5 gives what it holds of a file that is still open, even where the file was written anew.
+        close_readers(segment.path)
+        reader = open_reader(segment.path, segment.format, options)
+    _readers[key] = reader
+    while len(_readers) > _MOST_OPEN:
+        _readers.pop(next(iter(_readers))).close()
+    return reader
+
+
+@atexit.register
+def close_readers(path: str | None = None) -> None:
+    """Close the readers of one file, or all of them."""
+    for key in [key for key in _readers if path in (None, key[0])]:
+        _readers.pop(key).close()
+
+
+def files_of(task: PartTask) -> str:
+    """Return the first files that a part is made of, to be named in an error."""
+    return ", ".join(segment["path"] for segment in task.argument["segments"][:2])
+
+
+def label_field(fields: Sequence[str], labels: Sequence[int | None]) -> list[str]:
+    """Return the name of the label, where the file has labels or the user gave one; else nothing."""
+    return ["label"] if "label" in fields or any(label is not None for label in labels) else []
+
+
+def all_fields(fields: Sequence[str]) -> list[str]:
+    """Return the jet fields of a dataset but the label: kinematics first, then what else the source has."""
+    return [*_KINEMATICS, *(name for name in fields if name not in (*_KINEMATICS, "label"))]
