@@ -250,3 +250,15 @@ def test_observables_page_has_every_quantity():
     text = (DOCS / "physics" / "observables.md").read_text()
     shown = text.split("<!-- observables -->")[1].split("<!-- /observables -->")[0].strip()
     assert shown == observable_rows(), "the table of jetforge.physics.list_observables() has changed"
+
+
+def test_every_format_has_the_page_that_its_card_makes():
+    from jetforge.cli._cards import card_page
+    from jetforge.jets.readers import get_reader, list_formats
+
+    pages = {path.stem: path.read_text() for path in (DOCS / "data").glob("*.md") if path.stem != "index"}
+    assert sorted(pages) == sorted(list_formats())
+    for name, page in pages.items():
+        assert page == card_page(get_reader(name)), f"jetforge info {name} --markdown > docs/data/{name}.md"
+    index = (DOCS / "data" / "index.md").read_text()
+    assert all(f"({name}.md)" in index for name in pages), "the table of formats lacks one"

@@ -90,8 +90,8 @@ def _refuse_deep(text: str, loader: Any, path: Path) -> None:
     for event in yaml.parse(text, Loader=loader):
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if level > _MOST_LEVELS:
-            line = event.start_mark.line + 1
-            raise RecipeError(f"{path}:{line}: not valid YAML: more than {_MOST_LEVELS} levels")
+            mark: Any = event.start_mark
+            raise RecipeError(f"{path}:{mark.line + 1}: not valid YAML: more than {_MOST_LEVELS} levels")
 
 
 def _refuse_repeated(node: yaml.Node, path: Path, seen: set[int]) -> None:

@@ -43,7 +43,8 @@ def convert(
     ] = None,
     mix: Annotated[bool, typer.Option(help="Mix the classes of files that hold one class each.")] = True,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes here; by default one a core; 0 for none.")
+        int | None,
+        typer.Option(min=0, help="Processes here; by default one a core if there is much to do; 0 for none."),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running Dask scheduler, or YAML of a dask-jobqueue cluster.")

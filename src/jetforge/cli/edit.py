@@ -19,7 +19,9 @@ REWEIGHT_EPILOG = "Example: jetforge reweight data/toptag --target qcd --bins 40
 _Data = Annotated[Path, typer.Argument(help="Directory of the dataset.")]
 _Out = Annotated[Path, typer.Option(help="Directory of the new dataset; run again after a stop to go on.")]
 _PartJets = Annotated[int | None, typer.Option(min=1, help="Jets in a part; by default as in the dataset's largest.")]
-_Workers = Annotated[int | None, typer.Option(min=0, help="Processes here; by default one a core; 0 for none.")]
+_Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes here; by default one a core if there is much to do; 0 for none.")
+]
 _Scheduler = Annotated[
     str | None, typer.Option(help="Address of a running Dask scheduler, tcp://..., or a YAML file of batch jobs.")
 ]

@@ -44,8 +44,8 @@ from jetforge.jets.tasks import MadePart, PartTask
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 # Longest time (s) that a first look may take, and what a second reads of the largest files.
 _LOOK_SECONDS, _BYTES_A_SECOND = 120.0, 20e6
-# Files of so many bytes in all make more than a few parts.
-_LARGE = 128 << 20
+# Files of more bytes in all are worth other processes, which take seconds to start.
+_LARGE = 64 << 20
 
 
 def convert(
@@ -83,7 +83,8 @@ def convert(
         Whether a part takes its share of every class where files hold one class each, so that blocks of a few parts
         are mixed; otherwise parts follow the files.
     workers, scheduler, on_progress
-        See `jetforge.jets.build.build_dataset`. Workers on other machines read the files under the same paths.
+        See `jetforge.jets.build.build_dataset`; by default files below 64 MiB are read in one process. Workers on
+        other machines read the files under the same paths.
 
     Returns
     -------
@@ -123,7 +124,7 @@ def convert(
         )
         sums = Checksums([source.path for source in sources])
         stack.callback(sums.stop)
-        alone = (len(tasks) <= 1 or workers == 0) and scheduler is None
+        alone = scheduler is None and (len(tasks) <= 1 or workers == 0 or (workers is None and not large))
         return build_dataset(
             out,
             tasks,

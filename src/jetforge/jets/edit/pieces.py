@@ -21,6 +21,8 @@ from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.jets.storage import encode_part, sha256
 from jetforge.jets.tasks import MadePart, PartTask
 
+# Inputs of so many bytes in all are edited in less time than other processes take to start.
+_QUICKLY_DONE = 128 << 20
 # Parts that a worker keeps, since its next task may want the rest of them (bytes in memory).
 _MOST_HELD = 256 << 20
 
@@ -85,7 +87,8 @@ def build(
         "operation": operation, "inputs": [described(dataset) for dataset in inputs], **settings,
         "versions": {"jetforge": version("jetforge")},
     }  # fmt: skip
-    if len(tasks) <= 1 and scheduler is None:
+    size = sum(part.bytes for dataset in inputs for parts in dataset.manifest.parts.values() for part in parts)
+    if scheduler is None and (len(tasks) <= 1 or (workers is None and size <= _QUICKLY_DONE)):
         workers = 0  # starting other processes would take longer
     histories = [{"name": d.path.resolve().name, "provenance": dict(d.manifest.provenance)} for d in inputs]
     try:

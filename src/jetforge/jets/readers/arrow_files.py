@@ -17,6 +17,21 @@ _BELIEVED_VALUES = 8 << 20
 _VALUES_A_BYTE = 4096
 
 
+def is_parquet(path: Path) -> bool:
+    """Say whether a file begins as Parquet does.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def open_file(path: Path) -> Any:
     """Open a Parquet file whose footer does not contradict itself or the file's size.
 

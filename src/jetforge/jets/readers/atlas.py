@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from numba import njit
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers import hdf5_files
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import without_padding
+from jetforge.jets.readers.ragged import joined, pieces, sums_far_from
 
 CONSTITUENT, JET = "fjet_clus_", "fjet_"
 MOMENTUM = ("pt", "eta", "phi", "E")
@@ -31,7 +31,6 @@ FEATURES = ("rotated_eta", "rotated_phi", "log_pt", "log_energy", "log_pt_fracti
 SMALLEST_PT, SMALLEST_MASS, FEWEST_CONSTITUENTS = 0.1, 40.0, 3
 # Events whose number is a multiple of this are for testing.
 _TEST_EVERY = 10
-_MEV = 1e-3
 _LARGEST_ETA = 20.0
 # Calibration moves the jet's pT by less than a factor two; constituents of another jet are not looked for here.
 _LARGEST_DISAGREEMENT = 10.0
@@ -94,7 +93,7 @@ class AtlasReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": Option("MeV", "what the momenta are in", ("GeV", "MeV")),
+        "unit": unit_option(default="MeV"),
         "selection": Option(
             "none",
             "paper: leave out constituents below 100 MeV, then jets with fewer than 3 or with m <= 40 GeV; published "
@@ -136,22 +135,17 @@ class AtlasReader(Reader):
             self._file.close()
             raise
         self.classes = CLASSES if self._labels is not None else ()
-        self._scale = _MEV if settings["unit"] == "MeV" else 1.0
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
         # A few rows at a time, in whole chunks of the file: padding takes four times the memory of what remains.
-        step = self._rows_at_once
-        edges = [start, *range(start // step * step + step, stop, step), stop]
-        blocks = [self._read_rows(first, last) for first, last in pairwise(edges)]
-        counts = np.concatenate([np.diff(offsets) for offsets, _ in blocks])
-        columns = {name: np.concatenate([block[name] for _, block in blocks]) for name in blocks[0][1]}
-        jets = Jets(np.concatenate([[0], np.cumsum(counts)]), columns, self._fields(start, stop))
+        offsets, columns = joined([self._read_rows(*piece) for piece in pieces(start, stop, self._rows_at_once)])
+        jets = Jets(offsets, columns, self._fields(start, stop))
         self._check_sums(jets, start)
         self.left_out = {}
         if self.settings["selection"] == "none":
             return jets
-        few = counts < FEWEST_CONSTITUENTS
+        few = np.diff(offsets) < FEWEST_CONSTITUENTS
         light = jets["mass"] <= SMALLEST_MASS if "mass" in jets.fields else np.zeros(len(jets), dtype=np.bool_)
         self.left_out = {
             f"fewer than {FEWEST_CONSTITUENTS} constituents": int(few.sum()),
@@ -219,10 +213,10 @@ class AtlasReader(Reader):
             raise self.error(_RULES[rule], start + row)
         keep = (given["pt"] > 0) & (given["E"] > 0)
         if self.settings["selection"] == "paper":
-            keep &= given["pt"] >= SMALLEST_PT / self._scale
+            keep &= given["pt"] >= SMALLEST_PT / self.to_gev
         offsets, flat = without_padding(keep, given)
         pt, eta, phi, energy = (flat[name].astype(np.float64) for name in MOMENTUM)
-        pt, energy = pt * self._scale, energy * self._scale
+        pt, energy = pt * self.to_gev, energy * self.to_gev
         columns: dict[str, npt.NDArray[Any]] = {
             "px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "energy": energy,
         }  # fmt: skip
@@ -230,17 +224,14 @@ class AtlasReader(Reader):
             columns["taste"] = self._checked_taste(flat["taste"], offsets, start)
         if self.settings["preprocessing"] == "paper":
             features = np.empty((len(FEATURES), len(pt)), dtype=np.float32)
-            _preprocess(offsets, pt / _MEV, eta, phi, energy / _MEV, features)
+            _preprocess(offsets, pt / UNITS["MeV"], eta, phi, energy / UNITS["MeV"], features)
             columns |= dict(zip(FEATURES, features, strict=True))
         return offsets, columns
 
     def _checked_taste(
         self, taste: npt.NDArray[Any], offsets: npt.NDArray[np.int64], start: int
     ) -> npt.NDArray[np.int8]:
-        wrong = np.flatnonzero(~np.isin(taste, (0, 1, 2)))
-        if len(wrong):
-            row = start + int(np.searchsorted(offsets, wrong[0], side="right")) - 1
-            raise self.error(f"{TASTE} is {taste[wrong[0]]}, none of 0, 1 and 2", row)
+        self.refuse(~np.isin(taste, (0, 1, 2)), TASTE, taste, "none of 0, 1 and 2", start, offsets)
         return taste.astype(np.int8)
 
     def _fields(self, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
@@ -249,10 +240,10 @@ class AtlasReader(Reader):
         for name, found in self._of_jets.items():
             values = hdf5_files.rows(found, self.path, start, stop)
             power = POWERS.get(name, 0)
-            fields["mass" if name == "m" else name] = values * self._scale**power if power else values
+            fields["mass" if name == "m" else name] = values * self.to_gev**power if power else values
         if self._labels is not None:
             values = hdf5_files.rows(self._labels, self.path, start, stop)
-            self._refuse(LABEL, values, ~np.isin(values, (0, 1)), "neither 0 nor 1", start)
+            self.refuse(~np.isin(values, (0, 1)), LABEL, values, "neither 0 nor 1", start)
             fields["label"] = values.astype(np.int64)
         if self._event_number is not None:
             fields["event_number"] = hdf5_files.rows(self._event_number, self.path, start, stop).astype(np.int64)
@@ -263,24 +254,18 @@ class AtlasReader(Reader):
         weight = np.ones(stop - start, dtype=np.float32)
         if self._weights is not None:
             weight = hdf5_files.rows(self._weights, self.path, start, stop)
-            self._refuse(self._weights.name.strip("/"), weight, ~np.isfinite(weight), "not a finite number", start)
+            name = self._weights.name.strip("/")
+            self.refuse(~np.isfinite(weight), name, weight, "not a finite number", start)
         fields["weight"] = weight
         return fields
-
-    def _refuse(self, name: str, values: npt.NDArray[Any], wrong: npt.NDArray[np.bool_], rule: str, start: int) -> None:
-        rows = np.flatnonzero(wrong)
-        if len(rows):
-            raise self.error(f"{name} is {values[rows[0]]}, {rule}", start + int(rows[0]))
 
     def _check_sums(self, jets: Jets, start: int) -> None:
         """Refuse jets whose constituents are obviously not theirs."""
         if "pt" not in jets.fields or self.settings["leading"]:
             return
-        owner = np.repeat(np.arange(len(jets)), np.diff(jets.offsets))
-        pt = np.hypot(*(np.bincount(owner, jets.columns[name], len(jets)) for name in ("px", "py")))
         stated = jets["pt"].astype(np.float64)
-        close = (pt >= stated / _LARGEST_DISAGREEMENT) & (pt <= stated * _LARGEST_DISAGREEMENT)
-        wrong = np.flatnonzero(~close & (np.diff(jets.offsets) > 0))
+        far, pt = sums_far_from(stated, jets.offsets, jets.columns["px"], jets.columns["py"], _LARGEST_DISAGREEMENT)
+        wrong = np.flatnonzero(far & (np.diff(jets.offsets) > 0))
         if len(wrong):
             jet = int(wrong[0])
             raise self.error(

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.ragged import row_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,15 @@ class Option:
     is_file: bool = False
 
 
+UNITS = {"GeV": 1.0, "MeV": 1e-3}
+"""What momenta may be in, in GeV."""
+
+
+def unit_option(meaning: str = "what the momenta are in", default: str = "GeV") -> Option:
+    """Return the option `unit` of a reader, which knows it as `Reader.unit` and `Reader.to_gev`."""
+    return Option(default, meaning, tuple(UNITS))
+
+
 class Reader(ABC):
     """One open file of one format.
 
@@ -61,6 +72,8 @@ class Reader(ABC):
         Names of the classes that the file's labels number, background first; empty where the file has no labels.
     unit : str
         What the file's momenta are in, GeV or MeV; those of the jets are in GeV.
+    to_gev : float
+        What the file's momenta are multiplied by.
     left_out : dict
         How many jets the latest `read` left out, by the reason for which the format or its options say so.
     """
@@ -80,6 +93,7 @@ class Reader(ABC):
         self.path = path
         self.settings = settings
         self.unit: str = settings.get("unit") or "GeV"
+        self.to_gev = UNITS[self.unit]
         self.left_out: dict[str, int] = {}
 
     @classmethod
@@ -121,6 +135,28 @@ class Reader(ABC):
         """Return an error that names this file, and the row."""
         where = f"{self.path}: " if row is None else f"{self.path}: row {row}: "
         return DataError(where + message)
+
+    def refuse(
+        self, wrong: npt.NDArray[np.bool_], name: str, values: npt.NDArray[Any], rule: str, start: int,
+        offsets: npt.NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        """Raise an error for the first value that breaks a rule, if any does.
+
+        Parameters
+        ----------
+        wrong
+            bool (n,): which values break it.
+        name, values, rule
+            What is said is "NAME is VALUE, RULE".
+        start
+            The file's row of the first value, or of the first offset.
+        offsets
+            Where each row's values begin; one a row if None.
+        """
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            row = start + (place if offsets is None else row_of(place, offsets))
+            raise self.error(f"{name} is {values[place]}, {rule}", row)
 
 
 def checked_settings(reader: type[Reader], given: Mapping[str, str | bool | int | float]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jetforge.errors import DataError
 from jetforge.jets.readers import arrow_files
 from jetforge.jets.readers.arrow_batches import Batches
 from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table, class_names, plain
+from jetforge.jets.readers.ragged import row_of
 
 _BATCH_ROWS = 8192
 
@@ -103,7 +104,7 @@ class ParquetTable(Table):
                 missing = np.flatnonzero(
                     inner.is_null().to_numpy(zero_copy_only=False) | numbers.is_null().to_numpy(zero_copy_only=False)
                 )
-                inside = int(np.searchsorted(own, missing[0], side="right")) - 1 if len(missing) else 0
+                inside = row_of(int(missing[0]), own) if len(missing) else 0
                 raise DataError(f"{self.path}: row {row + inside}: a value of '{name}' is missing (null); fill it")
             offsets.append(own[1:] + offsets[-1][-1])
             values.append(_flat(numbers))

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.column_hdf5 import Hdf5Table
 from jetforge.jets.readers.column_mapping import (
     ColumnMapping,
@@ -30,6 +30,7 @@ from jetforge.jets.readers.column_root import RootTable
 from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import not_all_zero
+from jetforge.jets.readers.ragged import row_of
 
 _MOMENTUM = ("px", "py", "pz")
 _ENERGIES = ("energy", "mass")
@@ -78,9 +79,7 @@ class ColumnsReader(Reader):
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
         "mapping": Option("", "YAML file that says what the columns mean", is_file=True),
-        "unit": Option(
-            "", "what the momenta are in; by default what the mapping says, GeV without one", ("GeV", "MeV")
-        ),
+        "unit": unit_option("what the momenta are in; by default what the mapping says, GeV without one", default=""),
         "classes": Option("", "names of the classes in the order of their labels, such as qcd,top"),
     }
 
@@ -111,7 +110,6 @@ class ColumnsReader(Reader):
             self._table.close()
             raise
         self._names = list(dict.fromkeys(name for _, name, _ in self.mapping.columns()))
-        self._scale = 1e-3 if unit == "MeV" else 1.0
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
@@ -290,7 +288,7 @@ class ColumnsReader(Reader):
             strange |= values["pt"] < 0
         wrong = np.flatnonzero(strange)
         if len(wrong):
-            row = int(np.searchsorted(offsets, wrong[0], side="right")) - 1
+            row = row_of(int(wrong[0]), offsets)
             names = self.mapping.momentum.columns
             shown = ", ".join(f"{names[name]} = {column[wrong[0]]:g}" for name, column in given.items())
             raise self.error(f"constituent {wrong[0] - offsets[row]}: {shown}: no momentum", start + row)
@@ -323,20 +321,16 @@ class ColumnsReader(Reader):
         order = np.argsort(np.array(stated))
         ordered = np.array(stated)[order]
         place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-        wrong = np.flatnonzero(ordered[place] != values)
-        if len(wrong):
-            known = ", ".join(map(str, stated[:8])) + (", ..." if len(stated) > 8 else "")
-            raise self.error(f"{name} is {values[wrong[0]]}, none of {known}", start + int(wrong[0]))
+        known = ", ".join(map(str, stated[:8])) + (", ..." if len(stated) > 8 else "")
+        self.refuse(ordered[place] != values, name, values, f"none of {known}", start)
         return np.asarray(order[place], dtype=np.int64)
 
     def _finite(self, name: str, values: npt.NDArray[Any], start: int) -> npt.NDArray[Any]:
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            raise self.error(f"{name} is {values[wrong[0]]}, no finite number", start + int(wrong[0]))
+        self.refuse(~np.isfinite(values), name, values, "no finite number", start)
         return values
 
     def _in_gev(self, name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return values * self._scale if name in _DIMENSIONAL and self._scale != 1 else values
+        return values * self.to_gev if name in _DIMENSIONAL and self.to_gev != 1 else values
 
 
 def _open_table(path: Path, name: str | None, wanted: Sequence[str]) -> Table:

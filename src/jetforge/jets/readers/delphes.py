@@ -14,6 +14,8 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.readers import event_jets, root_files
 from jetforge.jets.readers.base import FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.momenta import four_momenta
+from jetforge.jets.readers.ragged import offsets_of
 
 TREE = "Delphes"
 PHOTON, UNKNOWN = 22, 0
@@ -129,7 +131,7 @@ class DelphesReader(Reader):
             name: np.concatenate([part.get(name, np.zeros(len(event), values.dtype)) for event, part in parts])[order]
             for name, values in parts[0][1].items()
         }
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=stop - start))])
+        offsets = offsets_of(np.bincount(event, minlength=stop - start))
         flat = event_jets.check_particles(self, start, offsets, columns)
         return event_jets.cluster_events(flat, columns, self._event_fields(start, stop), self._clustering)
 
@@ -147,19 +149,14 @@ class DelphesReader(Reader):
         event = np.repeat(np.arange(stop - start), counts)
         keep = flat[collection.pt] != 0
         flat = {name: values[keep] for name, values in flat.items()}
-        pt, eta, phi = (flat[name].astype(np.float64) for name in (collection.pt, "Eta", "Phi"))
-        columns: _Columns = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta)}
-        p = pt * np.cosh(eta)
+        pt, eta, phi = (flat[name] for name in (collection.pt, "Eta", "Phi"))
+        columns: _Columns = {**four_momenta(pt, eta, phi, flat.get("Mass", np.zeros(len(pt))))}
         if is_track:
-            mass = flat["Mass"].astype(np.float64) if "Mass" in flat else np.zeros(len(pt))
-            # A mass that rounding made imaginary is stored as a negative one.
-            columns["energy"] = np.sqrt(np.maximum(p**2 + mass * np.abs(mass), 0))
-            columns["mass"] = mass
             columns.update(
                 {ours: flat[name].astype(kind) for name, (ours, kind) in TRACK_FIELDS.items() if name in flat}
             )
             return event[keep], columns
-        energy = flat["E"].astype(np.float64)
+        energy, p = flat["E"].astype(np.float64), columns["energy"]
         energy = np.where(np.abs(energy - p) <= _ROUNDING * p, p, energy)
         mass2 = (energy - p) * (energy + p)
         columns.update(energy=energy, mass=np.sign(mass2) * np.sqrt(np.abs(mass2)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import numpy.typing as npt
 
 from jetforge.errors import DataError
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import unwoven
+from jetforge.jets.readers.ragged import joined_offsets, pieces, row_of
 from jetforge.jets.readers.streams import ZippedArray
 from jetforge.physics.constituent_fields import charges
 
@@ -72,7 +72,7 @@ class EnergyFlowReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": Option("GeV", "what the transverse momenta are in", ("GeV", "MeV")),
+        "unit": unit_option("what the transverse momenta are in"),
         "mass": Option("zero", "masses of the particles: zero, or what their PDG numbers say", ("zero", "pid")),
     }
 
@@ -102,26 +102,23 @@ class EnergyFlowReader(Reader):
                 raise self.error(f"'{array.name}' is of type {array.dtype}, not numbers")
         self.num_rows = shape[0]
         self.classes = CLASSES
-        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
         self._rows_at_once = max(_SLAB_BYTES // max(self._particles.dtype.itemsize * NUM_FEATURES * shape[1], 1), 1)
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
         # The last rows end the stream, whose checksum is verified then: for these jets, and all before them.
-        edges = [*(range(start, stop, self._rows_at_once) or (start,)), stop]
         length = self._particles.shape[1] * NUM_FEATURES
         blocks = [
             unwoven(self._rows(self._particles, first, last).reshape(last - first, length))
-            for first, last in pairwise(edges)
+            for first, last in pieces(start, stop, self._rows_at_once)
         ]
         labels = self._rows(self._labels, start, stop)
-        counts = np.concatenate([np.diff(offsets) for offsets, _ in blocks])
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = joined_offsets([block[0] for block in blocks])
         pt, y, phi, pid = np.concatenate([columns for _, columns in blocks], axis=1).astype(np.float64, copy=False)
         self._check(start, offsets, pt, y, phi, pid)
         pid = pid.astype(np.int32)
         mass = self._masses(pid, start, offsets)
-        pt = pt * self._scale
+        pt = pt * self.to_gev
         transverse = np.sqrt(pt**2 + mass**2)
         columns = {
             "px": pt * np.cos(phi),
@@ -132,9 +129,7 @@ class EnergyFlowReader(Reader):
             "pid": pid,
             "charge": charges(pid).astype(np.float32),
         }
-        wrong = np.flatnonzero(~np.isin(labels, (0, 1)))
-        if len(wrong):
-            raise self.error(f"{LABEL} is {labels[wrong[0]]}, neither 0 nor 1", start + int(wrong[0]))
+        self.refuse(~np.isin(labels, (0, 1)), LABEL, labels, "neither 0 nor 1", start)
         return Jets(offsets, columns, {"label": labels.astype(np.int64)})
 
     def close(self) -> None:
@@ -162,7 +157,7 @@ class EnergyFlowReader(Reader):
                 raise self.error(
                     f"{what} of a particle is {values[wrong[0]]:g}, not {rule}; the four numbers of a particle must be "
                     "pT, rapidity, azimuth and PDG number",
-                    start + _jet_of(int(wrong[0]), offsets),
+                    start + row_of(int(wrong[0]), offsets),
                 )
         empty = np.flatnonzero(np.diff(offsets) == 0)
         if len(empty):
@@ -180,10 +175,6 @@ class EnergyFlowReader(Reader):
         if len(wrong):
             raise self.error(
                 f"the mass of a particle with the PDG number {pid[wrong[0]]} is not known; read with mass=zero",
-                start + _jet_of(int(wrong[0]), offsets),
+                start + row_of(int(wrong[0]), offsets),
             )
         return np.array([MASSES[number] for number in known.tolist()])[place]
-
-
-def _jet_of(constituent: int, offsets: npt.NDArray[np.int64]) -> int:
-    return int(np.searchsorted(offsets, constituent, side="right")) - 1

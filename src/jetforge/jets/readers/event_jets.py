@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
 from jetforge.jets.readers.base import Option, Reader
+from jetforge.jets.readers.ragged import offsets_of
 from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.clustering.algorithms import ALGORITHMS, radius_of
 from jetforge.physics.clustering.subjets import inclusive_subjets
@@ -106,7 +107,7 @@ def cluster_events(
     # Hardest first; lexsort leaves equal ones in the order of the file.
     particles = particles[np.lexsort((-(flat.px[particles] ** 2 + flat.py[particles] ** 2), owner))]
     made = {name: values[particles] for name, values in columns.items()}
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    bounds = offsets_of(sizes)
     momenta = jet_kinematics(FlatJets(bounds, *(made[name] for name in FOUR_MOMENTUM)), num_threads=1)
     fields: dict[str, npt.NDArray[Any]] = dict(
         zip(FIELDS, (momenta.pt, momenta.eta, momenta.phi, momenta.rapidity, momenta.mass, momenta.energy), strict=True)

@@ -13,10 +13,11 @@ import numpy.typing as npt
 from jetforge.errors import JetforgeError
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers import event_jets
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.hepmc_text import EventText, version_of
+from jetforge.jets.readers.ragged import offsets_of, row_of
 from jetforge.physics.arguments import number
 from jetforge.physics.constituent_fields import charges
 from jetforge.physics.flat import FlatJets
@@ -113,11 +114,11 @@ class HepMcReader(Reader):
         if self._weighted:
             fields["weight"] = np.zeros(stop - start)
             fields["weight"][rows] = [weight for _, _, weight in events]
-            self._check_weights(fields["weight"], start)
+            self.refuse(~np.isfinite(fields["weight"]), "the weight", fields["weight"], "no finite number", start)
         counts, columns = self._clustered(counts, columns)
         mass = columns.pop("mass")
         columns["charge"] = charges(columns["pid"]).astype(np.float32)
-        flat = event_jets.check_particles(self, start, np.concatenate([[0], np.cumsum(counts)]), columns)
+        flat = event_jets.check_particles(self, start, offsets_of(counts), columns)
         if self.settings["on_shell"]:
             self._check_masses(flat, mass, columns["pid"], start)
         return event_jets.cluster_events(flat, columns, fields, self._clustering)
@@ -157,7 +158,7 @@ class HepMcReader(Reader):
             raise self.error(
                 f"only {len(status)} of {self._text.num_particles[row]} particles can be read: damaged", row
             )
-        scale = 1e-3 if event.momentum_unit == self._pyhepmc.Units.MEV else 1.0
+        scale = UNITS["MeV" if event.momentum_unit == self._pyhepmc.Units.MEV else "GeV"]
         final = np.flatnonzero(status == FINAL)
         columns = {name: getattr(particles, _THEIR_NAMES.get(name, name))[final] for name in COLUMNS}
         for name in (*MOMENTUM, "mass"):
@@ -190,18 +191,13 @@ class HepMcReader(Reader):
         wrong = np.flatnonzero(known & (np.abs(excess) > _OFF_SHELL * energy2))
         if len(wrong):
             at = int(wrong[0])
-            row = int(np.searchsorted(flat.offsets, at, side="right")) - 1
+            row = row_of(at, flat.offsets)
             p = np.sqrt(flat.px[at] ** 2 + flat.py[at] ** 2 + flat.pz[at] ** 2)
             raise self.error(
                 f"particle {at - flat.offsets[row]}: energy {flat.energy[at]:g}, momentum {p:g} and mass {mass[at]:g} "
                 "GeV do not belong together: damaged, or say on_shell=no if the generator wrote them so",
                 start + row,
             )
-
-    def _check_weights(self, weight: npt.NDArray[np.float64], start: int) -> None:
-        wrong = np.flatnonzero(~np.isfinite(weight))
-        if len(wrong):
-            raise self.error(f"the weight is {weight[wrong[0]]}, no finite number", start + int(wrong[0]))
 
 
 def _import_pyhepmc() -> Any:

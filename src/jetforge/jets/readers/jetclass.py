@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers.base import FormatCard, Option
+from jetforge.jets.readers.base import FormatCard, Option, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.jetclass_layout import (
     JET,
     PART,
-    UNIT,
     Ints,
     ParticleJetsReader,
     column_names,
@@ -66,7 +65,7 @@ class JetClassReader(ParticleJetsReader):
             "A file holds one process, so that training files must be mixed; only its folder tells its split.",
         ),
     )
-    options: Mapping[str, Option] = {"unit": UNIT}  # type: ignore[misc]
+    options: Mapping[str, Option] = {"unit": unit_option()}  # type: ignore[misc]
     needed = tuple(LABEL + name for name in CLASSES)
     classes = CLASSES
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers.base import FormatCard, Option
+from jetforge.jets.readers.base import FormatCard, Option, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.jetclass2_classes import CLASSES
 from jetforge.jets.readers.jetclass_layout import (
     JET,
     PART,
-    UNIT,
     Ints,
     ParticleJetsReader,
     Values,
@@ -24,6 +23,7 @@ from jetforge.jets.readers.jetclass_layout import (
     made,
     particle_columns,
 )
+from jetforge.jets.readers.momenta import four_momenta
 
 LABEL = "jet_label"
 GENERATED, GENERATED_JET, TRUTH = "genpart_", "genjet_", "aux_genpart_"
@@ -77,7 +77,7 @@ class JetClass2Reader(ParticleJetsReader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": UNIT,
+        "unit": unit_option(),
         "particles": Option(
             "reconstructed",
             "what is taken as the constituents of a jet: reconstructed particles, those of the matched generated "
@@ -130,9 +130,8 @@ class JetClass2Reader(ParticleJetsReader):
         return jets if self._prefix == PART else self._without_empty(jets, start)
 
     def _labels(self, given: Values, start: int) -> Ints:
-        wrong = np.flatnonzero(~np.isin(given, np.arange(len(CLASSES))))
-        if len(wrong):
-            raise self.error(f"{LABEL} is {given[wrong[0]]}, none of the {len(CLASSES)} classes", start + int(wrong[0]))
+        wrong = ~np.isin(given, np.arange(len(CLASSES)))
+        self.refuse(wrong, LABEL, given, f"none of the {len(CLASSES)} classes", start)
         return given.astype(np.int64)
 
     def _resonances(self, found: Mapping[str, Any], start: int) -> dict[str, Values]:
@@ -159,10 +158,7 @@ class JetClass2Reader(ParticleJetsReader):
         missing = [name for name in RESONANCE[:-1] if name not in columns]
         if missing:
             raise self.error(f"no column {TRUTH}{missing[0]}: the chosen particles have no momentum")
-        pt, eta, phi, mass = (columns.pop(name).astype(np.float64) for name in RESONANCE[:-1])
-        pz = pt * np.sinh(eta)
-        energy = np.sqrt(np.maximum(pt**2 + pz**2 + mass * np.abs(mass), 0))
-        return {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "energy": energy, "mass": mass, **columns}
+        return {**four_momenta(*(columns.pop(name) for name in RESONANCE[:-1])), **columns}
 
     def _without_empty(self, jets: Jets, start: int) -> Jets:
         jets.fields["row"] = np.arange(start, start + len(jets))

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from jetforge.errors import DataError
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
-from jetforge.jets.readers.base import Option, Reader
+from jetforge.jets.readers.arrow_files import is_parquet
+from jetforge.jets.readers.base import Reader
 from jetforge.jets.readers.column_parquet import ParquetTable
 from jetforge.jets.readers.column_tables import Lists, Table
 from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.ragged import sums_far_from
 from jetforge.jets.readers.root_vectors import VectorTable
 
 TREE = "tree"
@@ -31,7 +31,6 @@ _REPEATED = ("pt", "eta", "phi")
 _IN_GEV = ("px", "py", "pz", "pt", "energy", "mass", "sdmass")
 # The writing programs leave out constituents of |pz| > 10 TeV, |eta| > 5 and those that they cannot find.
 _LARGEST_DISAGREEMENT = 2.0
-UNIT = Option("GeV", "what the momenta are in", ("GeV", "MeV"))
 
 Ints = npt.NDArray[np.int64]
 Values = npt.NDArray[Any]
@@ -59,8 +58,7 @@ class ParticleJetsReader(Reader):
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         super().__init__(path, settings)
-        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
-        self._table = _open_table(path)
+        self._table: Table = ParquetTable(path, None) if is_parquet(path) else VectorTable(path, TREE)
         self.num_rows = self._table.num_rows
         try:
             missing = [name for name in (*(PART + c for c in FOUR_MOMENTUM), f"{JET}pt", *self.needed)
@@ -128,24 +126,19 @@ class ParticleJetsReader(Reader):
             values = values.astype(np.float32)
         else:
             values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        return values * self._scale if self._scale != 1 and short.rpartition("_")[2] in _IN_GEV else values
+        return values * self.to_gev if self.to_gev != 1 and short.rpartition("_")[2] in _IN_GEV else values
 
     def _flags(self, name: str, values: Values, start: int, offsets: Ints | None) -> npt.NDArray[np.int8]:
         values = values.view(np.uint8) if values.dtype == np.bool_ else values
         if len(values) and not (values.min() >= 0 and values.max() <= 1 and values.dtype.kind in "iu"):
-            wrong = np.flatnonzero((values != 0) & (values != 1))
-            if len(wrong):
-                row = _row(wrong[0], start, offsets)
-                raise self.error(f"{name} is {values[wrong[0]]}, neither 0 nor 1", row)
+            self.refuse((values != 0) & (values != 1), name, values, "neither 0 nor 1", start, offsets)
         return values.astype(np.int8)
 
     def _whole(self, name: str, values: Values, start: int, offsets: Ints | None) -> npt.NDArray[np.int32]:
         if values.dtype.kind == "f":
             # NaN fails the comparison.
-            wrong = np.flatnonzero(~((np.abs(values) < 2**31) & (values == np.trunc(values))))
-            if len(wrong):
-                row = _row(wrong[0], start, offsets)
-                raise self.error(f"{name} is {values[wrong[0]]}, no whole number", row)
+            wrong = ~((np.abs(values) < 2**31) & (values == np.trunc(values)))
+            self.refuse(wrong, name, values, "no whole number", start, offsets)
         return values.astype(np.int32)
 
     def _check_jets(
@@ -157,10 +150,9 @@ class ParticleJetsReader(Reader):
         if stated is not None and not np.array_equal(stated, counts):
             row = int(np.flatnonzero(stated != counts)[0])
             raise self.error(f"{counts[row]} constituents, {prefix}nparticles says {stated[row]}: damaged", start + row)
-        pt, sums = fields["pt"].astype(np.float64), np.empty(len(counts))
-        _pt_of_sums(offsets, columns["px"], columns["py"], sums)
-        empty = (counts == 0) & (pt == 0)
-        wrong = np.flatnonzero(~(empty | ((sums > pt / _LARGEST_DISAGREEMENT) & (sums < pt * _LARGEST_DISAGREEMENT))))
+        pt = fields["pt"].astype(np.float64)
+        far, sums = sums_far_from(pt, offsets, columns["px"], columns["py"], _LARGEST_DISAGREEMENT)
+        wrong = np.flatnonzero(far & ~((counts == 0) & (pt == 0)))
         if len(wrong):
             row = int(wrong[0])
             raise self.error(
@@ -186,27 +178,3 @@ def made(offsets: Ints, columns: Mapping[str, Values], fields: Mapping[str, Valu
     """Return jets whose constituents begin with the four-momentum, in its usual order."""
     ordered = {name: columns[name] for name in FOUR_MOMENTUM}
     return Jets(offsets, {**ordered, **columns}, fields)
-
-
-def _open_table(path: Path) -> Table:
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return ParquetTable(path, None) if head == b"PAR1" else VectorTable(path, TREE)
-
-
-def _row(index: int, start: int, offsets: Ints | None) -> int:
-    """Return the row of a value."""
-    return start + int(index if offsets is None else np.searchsorted(offsets, index, side="right") - 1)
-
-
-@njit(cache=True, nogil=True)
-def _pt_of_sums(offsets: Ints, px: Values, py: Values, pt: Values) -> None:
-    for jet in range(len(pt)):
-        x = y = 0.0
-        for k in range(offsets[jet], offsets[jet + 1]):
-            x += px[k]
-            y += py[k]
-        pt[jet] = np.hypot(x, y)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers import hdf5_files
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import without_padding
+from jetforge.jets.readers.ragged import joined, pieces, row_of
 
 PARTICLES, JETS = "particle_features", "jet_features"
 RELATIVE = ("etarel", "phirel", "ptrel")
@@ -61,7 +61,7 @@ class JetNetReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": Option("GeV", "what the jets' pt and mass are in", ("GeV", "MeV")),
+        "unit": unit_option("what the jets' pt and mass are in"),
     }
 
     @classmethod
@@ -87,33 +87,28 @@ class JetNetReader(Reader):
         except BaseException:
             self._file.close()
             raise
-        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
         # A few rows at a time: what is decompressed stays in the processor's cache.
-        edges = [start, *range(start + _ROWS_AT_ONCE, stop, _ROWS_AT_ONCE), stop]
-        blocks = [self._read_rows(*edge) for edge in pairwise(edges)]
-        joined: dict[str, npt.NDArray[Any]] = {
-            name: np.concatenate([block[1][name] for block in blocks]) for name in RELATIVE
-        }
-        counts = np.concatenate([block[0] for block in blocks])
+        offsets, relative = joined([self._read_rows(*piece) for piece in pieces(start, stop, _ROWS_AT_ONCE)])
+        counts = np.diff(offsets)
         fields = self._jet_fields(start, stop, counts)
         jet = np.repeat(np.arange(stop - start), counts)
-        pt = joined["ptrel"] * fields["pt"][jet].astype(np.float64)
-        eta = joined["etarel"] + fields["eta"][jet].astype(np.float64)
-        phi = joined["phirel"].astype(np.float64)
+        pt = relative["ptrel"] * fields["pt"][jet].astype(np.float64)
+        eta = relative["etarel"] + fields["eta"][jet].astype(np.float64)
+        phi = relative["phirel"].astype(np.float64)
         momenta = {
             "px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "energy": pt * np.cosh(eta),
         }  # fmt: skip
-        return Jets(np.concatenate([[0], np.cumsum(counts)]), momenta | joined, fields)
+        return Jets(offsets, momenta | relative, fields)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
     def _read_rows(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
-        """Return the number of particles of each jet, and their features."""
+        """Return offsets and features of the particles of some rows."""
         block = hdf5_files.rows(self._particles, self.path, start, stop)
         mask = block[:, :, 3]
         wrong = np.flatnonzero(((mask != 0) & (mask != 1)).any(axis=1))
@@ -125,13 +120,13 @@ class JetNetReader(Reader):
         right = (np.abs(eta) <= _FARTHEST) & (np.abs(phi) <= _FARTHEST) & (pt > 0) & (pt <= _LARGEST_SHARE)
         if not right.all():
             place = int(np.argmin(right))
-            row = int(np.searchsorted(offsets, place, side="right")) - 1
+            row = row_of(place, offsets)
             shown = ", ".join(f"{name} {values[place]:g}" for name, values in columns.items())
             raise self.error(
                 f"particle {place - offsets[row]} has {shown}: no particle of a jet; is the file damaged, or are the "
                 "features scaled or in another order?", start + row,
             )  # fmt: skip
-        return np.diff(offsets), columns
+        return offsets, columns
 
     def _jet_fields(self, start: int, stop: int, counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
         values = hdf5_files.rows(self._jets, self.path, start, stop)
@@ -154,5 +149,5 @@ class JetNetReader(Reader):
             )  # fmt: skip
         fields["num_particles"] = fields["num_particles"].astype(np.int64)
         for name in ("pt", "mass"):
-            fields[name] *= self._scale
+            fields[name] *= self.to_gev
         return fields

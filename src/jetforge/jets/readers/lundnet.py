@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents, look_into
 from jetforge.jets.readers.jet_lines import JetLines
 from jetforge.jets.readers.json_momenta import Keys
+from jetforge.jets.readers.ragged import offsets_of
 
 COMPONENTS = ("px", "py", "pz", "E")
 # What follows from the four-momentum and is left out, and what Jets or a dataset would mistake for something else.
@@ -67,7 +68,7 @@ class LundNetReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": Option("GeV", "what the momenta are in", ("GeV", "MeV")),
+        "unit": unit_option(),
         "first": Option(
             "auto", "what the first entry of each line is; auto finds it by the sums", ("auto", "jet", "constituent")
         ),
@@ -87,7 +88,6 @@ class LundNetReader(Reader):
         self._extra = self._extra_columns()
         self._lines = JetLines(path, Keys.of(self._keys, are_named=bool(keys)))
         self.num_rows = self._lines.count()
-        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
         self._has_jet = settings["first"] == "jet"
         if settings["first"] == "auto":
             try:
@@ -114,7 +114,7 @@ class LundNetReader(Reader):
             jet = np.repeat(np.arange(len(counts)), counts)
             counts = np.bincount(jet[keep], minlength=len(counts))
             columns = {name: column[keep] for name, column in columns.items()}
-        return Jets(np.concatenate([[0], np.cumsum(counts)]), columns, fields)
+        return Jets(offsets_of(counts), columns, fields)
 
     def close(self) -> None:
         """Close the file."""
@@ -133,7 +133,7 @@ class LundNetReader(Reader):
         return extra
 
     def _momenta(self, values: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
-        columns = (values[:, self._keys.index(name)] * self._scale for name in COMPONENTS)
+        columns = (values[:, self._keys.index(name)] * self.to_gev for name in COMPONENTS)
         return dict(zip(("px", "py", "pz", "energy"), columns, strict=True))
 
     def _find_jet(self) -> bool:

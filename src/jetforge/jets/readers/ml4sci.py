@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from jetforge.jets.readers.arrow_batches import Batches
 from jetforge.jets.readers.base import FormatCard, Reader
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.limits import refuse_long_rows
+from jetforge.jets.readers.ragged import joined, pieces
 from jetforge.jets.readers.sparse_pixels import first_strange, pixel_centres, pixel_directions, sparse_pixels
 
 IMAGES, LABEL = "X_jets", "y"
@@ -78,9 +78,7 @@ class Ml4SciReader(Reader):
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         super().__init__(path, settings)
-        with path.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        self._images: _Images = _ParquetImages(path) if is_parquet else _Hdf5Images(path)
+        self._images: _Images = _ParquetImages(path) if arrow_files.is_parquet(path) else _Hdf5Images(path)
         self.num_rows = self._images.num_rows
         self.classes = CLASSES
         rows, columns = self._images.shape
@@ -93,28 +91,25 @@ class Ml4SciReader(Reader):
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
-        counts, parts = [np.zeros(0, dtype=np.int64)], []
-        step = self._images.rows_at_a_time
-        # Whole steps from the beginning of the file, which are whole chunks of it.
-        edges = [start, *range(start // step * step + step, stop, step), stop]
-        for first, last in pairwise(edges):
-            images = self._images.read(first, last)
-            strange = first_strange(images)
-            if strange >= 0:
-                raise self.error("a pixel is not a finite number", first + strange)
-            offsets, columns = sparse_pixels(images, self._directions)
-            counts.append(np.diff(offsets))
-            parts.append(columns)
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        # Pieces are whole chunks of the file.
+        offsets, columns = joined([self._slab(*piece) for piece in pieces(start, stop, self._images.rows_at_a_time)])
         given = self._images.numbers(start, stop)
         fields: dict[str, npt.NDArray[Any]] = {}
         for name, values in given.items():
-            wrong = np.flatnonzero(~np.isin(values, (0, 1)) if name == LABEL else ~np.isfinite(values))
-            if len(wrong):
-                rule = "neither 0 nor 1" if name == LABEL else "no finite number"
-                raise self.error(f"{name} is {values[wrong[0]]}, {rule}", start + int(wrong[0]))
-            fields[FIELDS.get(name, "label")] = values.astype(np.int64) if name == LABEL else values
-        return Jets(np.concatenate([[0], np.cumsum(np.concatenate(counts))]), joined, fields)
+            if name == LABEL:
+                self.refuse(~np.isin(values, (0, 1)), name, values, "neither 0 nor 1", start)
+                fields["label"] = values.astype(np.int64)
+            else:
+                self.refuse(~np.isfinite(values), name, values, "no finite number", start)
+                fields[FIELDS[name]] = values
+        return Jets(offsets, columns, fields)
+
+    def _slab(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+        images = self._images.read(start, stop)
+        strange = first_strange(images)
+        if strange >= 0:
+            raise self.error("a pixel is not a finite number", start + strange)
+        return sparse_pixels(images, self._directions)
 
     def close(self) -> None:
         """Close the file."""

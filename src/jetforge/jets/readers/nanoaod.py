@@ -14,7 +14,9 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.readers import root_files
 from jetforge.jets.readers.base import FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.momenta import four_momenta
 from jetforge.jets.readers.nanoaod_truth import CLASSES, Particles, classify
+from jetforge.jets.readers.ragged import offsets_of, sums_far_from
 
 TREE = "Events"
 JET = "FatJet_"
@@ -149,7 +151,7 @@ class NanoAodReader(Reader):
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of events; see `Reader.read`."""
         chosen = self._choose_jets(start, stop)
-        first_jet = np.concatenate([[0], np.cumsum(chosen.counts)])
+        first_jet = offsets_of(chosen.counts)
         jet_of_link, candidate = self._links(start, stop, first_jet)
         in_file = np.bincount(jet_of_link, minlength=int(first_jet[-1]))
         keep, whole = self._complete(chosen, in_file, start)
@@ -162,9 +164,9 @@ class NanoAodReader(Reader):
         columns = self._candidates(start, stop, candidate[wanted], wanted)
         owner = place[jet_of_link[wanted]]
         columns, owner = self._weighted(columns, owner)
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(jets)))])
+        offsets = offsets_of(np.bincount(owner, minlength=len(jets)))
         fields = {name: values[jets] for name, values in chosen.fields.items()}
-        self._check_sums(columns, owner, fields, whole[keep], start + chosen.event[jets])
+        self._check_sums(columns, offsets, fields, whole[keep], start + chosen.event[jets])
         fields.update(self._event_fields(start, stop, chosen.event[jets]))
         if self.classes:
             fields["label"] = self._labels(start, stop, chosen.event[jets], fields)
@@ -202,7 +204,7 @@ class NanoAodReader(Reader):
         counts, flat = self._flat([f"{self._link}{JET_INDEX}", f"{self._link}{self._index}"], start, stop)
         event = np.repeat(np.arange(stop - start), counts)
         sizes, _ = self._flat([f"{self._candidate}pt"], start, stop)
-        first_candidate = np.concatenate([[0], np.cumsum(sizes)])
+        first_candidate = offsets_of(sizes)
         found = []
         for (name, local), first in zip(flat.items(), (first_jet, first_candidate), strict=True):
             if local.dtype.kind not in "iu":
@@ -275,24 +277,18 @@ class NanoAodReader(Reader):
             weight = columns["puppi_weight"].astype(np.float64)
             pt, mass = pt * weight, mass * weight
         keep = pt != 0  # candidates of weight 0 are stored in NanoAODv15 too
-        pt, eta, phi, mass = pt[keep], eta[keep], phi[keep], mass[keep]
-        pz = pt * np.sinh(eta)
-        # A mass that rounding made imaginary is stored as a negative one.
-        energy = np.sqrt(np.maximum(pt**2 + pz**2 + mass * np.abs(mass), 0))
-        momenta = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "energy": energy, "mass": mass}
+        momenta = four_momenta(pt[keep], eta[keep], phi[keep], mass[keep])
         return {**momenta, **{name: values[keep] for name, values in columns.items()}}, owner[keep]
 
     def _check_sums(
-        self, columns: Mapping[str, npt.NDArray[Any]], owner: _Ints, fields: Mapping[str, npt.NDArray[Any]],
+        self, columns: Mapping[str, npt.NDArray[Any]], offsets: _Ints, fields: Mapping[str, npt.NDArray[Any]],
         whole: npt.NDArray[np.bool_], row: _Ints,
     ) -> None:  # fmt: skip
         """Refuse jets whose candidates are obviously not theirs."""
         if self._weight is not None and not self.settings["puppi"]:
             return
-        pt = np.hypot(*(np.bincount(owner, columns[name], len(row)) for name in ("px", "py")))
-        low, high = fields["raw_pt"] / _LARGEST_DISAGREEMENT, fields["raw_pt"] * _LARGEST_DISAGREEMENT
-        seen = whole & (np.bincount(owner, minlength=len(row)) > 0)
-        wrong = np.flatnonzero(seen & ~((pt > low) & (pt < high)))
+        far, pt = sums_far_from(fields["raw_pt"], offsets, columns["px"], columns["py"], _LARGEST_DISAGREEMENT)
+        wrong = np.flatnonzero(far & whole & (np.diff(offsets) > 0))
         if len(wrong):
             jet = int(wrong[0])
             raise self.error(
@@ -316,7 +312,7 @@ class NanoAodReader(Reader):
     def _labels(self, start: int, stop: int, event: _Ints, fields: Mapping[str, npt.NDArray[Any]]) -> _Ints:
         counts, flat = self._flat([f"GenPart_{name}" for name in TRUTH], start, stop)
         pid, mother, flags, eta, phi = flat.values()
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = offsets_of(counts)
         own_event = np.repeat(np.arange(stop - start), counts)
         wrong = np.flatnonzero((mother < -1) | (mother >= counts[own_event]))
         if len(wrong):

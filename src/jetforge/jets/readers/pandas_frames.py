@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from jetforge.errors import DataError
 from jetforge.jets.readers import hdf5_files
+from jetforge.jets.readers.contents import Contents
 
 _MOST_COLUMNS = 100_000
 
@@ -174,13 +175,11 @@ class Frame:
             raise DataError(f"{self.path}: '{name}' cannot be read ({hdf5_files.first_line(error)})") from None
 
 
-def frame_columns(path: Path, key: str) -> tuple[str, ...]:
+def frame_columns(contents: Contents, key: str) -> tuple[str, ...]:
     """Return the names of a frame's columns; none where the file holds no such frame."""
-    with hdf5_files.open_file(path) as file:
-        there = _has(file, f"{key}/table") or _has(file, f"{key}/block0_values")
-    if not there:
+    if contents.container != "hdf5" or not contents.names.keys() & {f"{key}/table", f"{key}/block0_values"}:
         return ()
-    frame = Frame(path, key)
+    frame = Frame(contents.path, key)
     frame.close()
     return frame.columns
 

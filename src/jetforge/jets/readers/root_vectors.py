@@ -15,6 +15,7 @@ from jetforge.errors import DataError
 from jetforge.jets.readers.column_root import RootTable
 from jetforge.jets.readers.column_tables import Lists
 from jetforge.jets.readers.hdf5_files import first_line
+from jetforge.jets.readers.ragged import offsets_of
 
 # Before the numbers of an entry: its length in bytes with a flag, a version, how many numbers (big-endian).
 _HEADER = 10
@@ -78,15 +79,13 @@ def read_vectors(branch: Any, path: Path, start: int, stop: int) -> Lists:
             f"{path}: entries {start} to {stop} of branch '{branch.name}' cannot be read ({first_line(error)}); "
             "copy the file again"
         ) from None
-    offsets = np.zeros(stop - start + 1, dtype=np.int64)
     joined = np.concatenate(counts)
     if len(joined) != stop - start:
         raise DataError(
             f"{path}: branch '{branch.name}' has {len(joined)} of the entries {start} to {stop}: cut or damaged"
         )
-    np.cumsum(joined, out=offsets[1:])
     dtype = branch.interpretation.content.from_dtype
-    return Lists(offsets, np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
+    return Lists(offsets_of(joined), np.concatenate(pieces) if pieces else np.zeros(0, dtype=dtype))
 
 
 def _vectors(data: _Bytes, bounds: _Ints, dtype: np.dtype[Any]) -> tuple[_Ints, npt.NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import unwoven
 from jetforge.jets.readers.pandas_frames import Frame, frame_columns
+from jetforge.jets.readers.ragged import joined_offsets, pieces
 
 KEY = "table"
 COMPONENTS = ("E", "PX", "PY", "PZ")
@@ -52,15 +52,13 @@ class TopTagReader(Reader):
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
-        "unit": Option("GeV", "what the momenta are in", ("GeV", "MeV")),
+        "unit": unit_option(),
     }
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
         """Say whether there is a frame with the columns of at least one constituent."""
-        if contents.container != "hdf5" or not contents.names.keys() & {"table/table", "table/block0_values"}:
-            return False
-        return {f"{name}_0" for name in COMPONENTS} <= set(frame_columns(contents.path, KEY))
+        return {f"{name}_0" for name in COMPONENTS} <= set(frame_columns(contents, KEY))
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         super().__init__(path, settings)
@@ -76,26 +74,23 @@ class TopTagReader(Reader):
         self._truth = {name: ours for name, ours in TRUTH.items() if name in columns}
         self._has_label, self._has_split = LABEL in columns, SPLIT in columns
         self.classes = CLASSES if self._has_label else ()
-        self._scale = 1e-3 if settings["unit"] == "MeV" else 1.0
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
         # A few rows at a time: what is decompressed stays in the processor's cache.
-        edges = [*range(start, stop, _ROWS_AT_ONCE), stop]
-        blocks = [self._read_rows(*edge) for edge in itertools.pairwise(edges)] or [self._read_rows(start, stop)]
+        blocks = [self._read_rows(*piece) for piece in pieces(start, stop, _ROWS_AT_ONCE)]
         momenta = np.concatenate([block[1] for block in blocks], axis=1, dtype=np.float64)
-        counts = np.concatenate([np.diff(block[0]) for block in blocks])
         given = {name: np.concatenate([block[2][name] for block in blocks]) for name in blocks[0][2]}
-        if self._scale != 1:
-            momenta *= self._scale
+        if self.to_gev != 1:
+            momenta *= self.to_gev
         fields: dict[str, Any] = {}
         if self._has_label:
             fields["label"] = self._labels(given[LABEL], start)
-        fields.update({ours: given[name] * self._scale for name, ours in self._truth.items()})
+        fields.update({ours: given[name] * self.to_gev for name, ours in self._truth.items()})
         if self._has_split:
             fields[SPLIT] = given[SPLIT].astype(np.int8)
         energy, px, py, pz = momenta
-        offsets = np.concatenate([[0], np.cumsum(counts)])
+        offsets = joined_offsets([block[0] for block in blocks])
         return Jets(offsets, {"px": px, "py": py, "pz": pz, "energy": energy}, fields)
 
     def _read_rows(self, start: int, stop: int) -> tuple[Any, Any, dict[str, Any]]:
@@ -115,7 +110,5 @@ class TopTagReader(Reader):
         self._frame.close()
 
     def _labels(self, values: Any, start: int) -> Any:
-        wrong = np.flatnonzero(~np.isin(values, (0, 1)))
-        if len(wrong):
-            raise self.error(f"{LABEL} is {values[wrong[0]]}, neither 0 nor 1", start + int(wrong[0]))
+        self.refuse(~np.isin(values, (0, 1)), LABEL, values, "neither 0 nor 1", start)
         return values.astype(np.int64)

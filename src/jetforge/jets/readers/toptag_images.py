@@ -14,6 +14,7 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Reader
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.pandas_frames import Frame, frame_columns
+from jetforge.jets.readers.ragged import joined, pieces
 from jetforge.jets.readers.sparse_pixels import first_strange, pixel_centres, pixel_directions, sparse_pixels
 
 KEY = "table"
@@ -67,9 +68,7 @@ class TopTagImagesReader(Reader):
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
         """Say whether there is a frame with pixels."""
-        if contents.container != "hdf5" or not contents.names.keys() & {"table/table", "table/block0_values"}:
-            return False
-        return f"{PIXEL}0" in frame_columns(contents.path, KEY)
+        return f"{PIXEL}0" in frame_columns(contents, KEY)
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         super().__init__(path, settings)
@@ -90,10 +89,7 @@ class TopTagImagesReader(Reader):
 
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
-        slabs = [self._slab(first, min(first + _SLAB, stop)) for first in range(start, stop, _SLAB)]
-        offsets, columns = zip(*(slabs or [self._slab(start, stop)]), strict=True)
-        counts = np.concatenate([np.diff(part) for part in offsets])
-        joined = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+        offsets, columns = joined([self._slab(*piece) for piece in pieces(start, stop, _SLAB)])
         given = self._frame.read(self._given, start, stop) if self._given else {}
         fields: dict[str, npt.NDArray[Any]] = {}
         if LABEL in given:
@@ -102,7 +98,7 @@ class TopTagImagesReader(Reader):
             fields[SPLIT] = self._numbers(SPLIT, given[SPLIT], (0, 1, 2), start).astype(np.int8)
         if MASS in given:
             fields[MASS] = given[MASS].astype(np.float64)
-        return Jets(np.concatenate([[0], np.cumsum(counts)]), joined, fields)
+        return Jets(offsets, columns, fields)
 
     def stored_split(self, jets: Jets) -> str | None:
         """Return the split that `ttv` says, where it says the same of all jets."""
@@ -125,8 +121,5 @@ class TopTagImagesReader(Reader):
         return sparse_pixels(images, self._directions)
 
     def _numbers(self, name: str, values: npt.NDArray[Any], allowed: tuple[int, ...], start: int) -> npt.NDArray[Any]:
-        wrong = np.flatnonzero(~np.isin(values, allowed))
-        if len(wrong):
-            row = start + int(wrong[0])
-            raise self.error(f"{name} is {values[wrong[0]]}, none of {', '.join(map(str, allowed))}", row)
+        self.refuse(~np.isin(values, allowed), name, values, f"none of {', '.join(map(str, allowed))}", start)
         return values
