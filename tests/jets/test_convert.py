@@ -60,7 +60,8 @@ def test_jets_get_the_kinematics_of_the_sum_of_their_constituents(converted):
 def test_provenance_names_the_files_with_their_checksums(three, converted):
     provenance = converted.manifest.provenance
     assert [source["file"] for source in provenance["plan"]["sources"]] == ["train.h5", "val.h5", "test.h5"]
-    assert provenance["sha256"]["val.h5"] == hashlib.sha256(three["val"].path.read_bytes()).hexdigest()
+    checksums = {source["file"]: source["sha256"] for source in provenance["checksums"]}
+    assert checksums["val.h5"] == hashlib.sha256(three["val"].path.read_bytes()).hexdigest()
 
 
 def test_losing_one_of_three_workers_changes_no_byte(three, converted, tmp_path):

@@ -52,8 +52,11 @@ def convert(
 ) -> None:
     """Turn files of any public format into a dataset, or a dataset into a file; run again after a stop to go on."""
     if to is not None:
-        given = {"--format": format, "--option": option, "--part-jets": part_jets, "--scheduler": scheduler}
-        unused = next((name for name, value in given.items() if value), None)
+        given = {
+            "--format": format, "--option": option, "--part-jets": part_jets, "--scheduler": scheduler,
+            "--workers": workers, "--no-mix": None if mix else True,
+        }  # fmt: skip
+        unused = next((name for name, value in given.items() if value is not None), None)
         if unused is not None:
             raise JetforgeError(f"{unused} is for reading files; with --to a dataset is written")
         _export(files, out, to, split)
@@ -65,8 +68,8 @@ def _convert_files(
     files: list[str], out: Path, format: str | None, options: list[str], split: str | None,  # noqa: A002
     part_jets: int | None, mix: bool, workers: int | None, scheduler: str | None,
 ) -> None:  # fmt: skip
+    from jetforge.jets.convert import classes_not_in, left_out
     from jetforge.jets.convert import convert as convert_files
-    from jetforge.jets.convert import left_out
 
     for file in files:
         if (Path(file) / "dataset.json").is_file():
@@ -80,6 +83,11 @@ def _convert_files(
     print_dataset(dataset)
     for reason, number in left_out(dataset).items():
         print(f"left out: {number:,} jets, {reason}")
+    for split, classes in classes_not_in(dataset).items():
+        print(
+            f"note: no {', '.join(classes)} in {split}; if the files are sorted by class, share their jets anew: "
+            f"jetforge split {out} --out {out}-shared"
+        )
     formats = dict.fromkeys(source["format"] for source in dataset.manifest.provenance["plan"]["sources"])
     print(f"from {', '.join(formats)}; how to cite and its traps: jetforge info {next(iter(formats))}")
 

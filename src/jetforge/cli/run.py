@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def run(
     recipe: Annotated[Path, typer.Argument(help="A YAML file.")],
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that generate; by default one a core.")] = None,
-    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, or YAML of batch jobs.")] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, ...")] = "auto",
     devices: Annotated[str, typer.Option(help="Lightning's: how many, or auto.")] = "auto",
     num_nodes: Annotated[int, typer.Option(help="Lightning's: how many machines.")] = 1,

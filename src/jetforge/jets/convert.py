@@ -16,6 +16,7 @@ from jetforge.jets.build import Progress, build_dataset
 from jetforge.jets.clusters import Opening
 from jetforge.jets.convert_parts import (
     LEFT_OUT,
+    OF_CLASS,
     PART_SECONDS,
     all_fields,
     close_readers,
@@ -101,6 +102,8 @@ def convert(
     """
     sources = [file if isinstance(file, Source) else Source.parse(file) for file in files]
     _check_arguments(sources, split, part_jets, workers)
+    if format is None and "mapping" in (options or {}):
+        format = "columns"  # noqa: A001
     with ExitStack() as stack:
         guard = shared_guard()
         stack.callback(guard.call_if_started, close_readers)
@@ -230,7 +233,18 @@ def _provenance(sums: Checksums, sources: Sequence[Source], found: Sequence[Foun
         status = source.path.stat()
         if (status.st_size, status.st_mtime_ns) != (one.size, one.changed):
             raise DataError(f"{source.path}: was changed while it was being converted; start again")
-    return {"sha256": {source.path.name: checksums[source.path] for source in sources}}
+    return {"checksums": [{"file": s.path.name, "sha256": checksums[s.path]} for s in sources]}
+
+
+def classes_not_in(dataset: Dataset) -> dict[str, list[str]]:
+    """Return the classes that a converted split lacks and another has, by split."""
+    counts = dataset.manifest.provenance.get("statistics", {})
+    held = {split: {name for name in counts.get(split, {}) if name.startswith(OF_CLASS)} for split in dataset.splits}
+    everywhere = set().union(*held.values())
+    numbers = {
+        split: sorted(int(name.removeprefix(OF_CLASS)) for name in everywhere - own) for split, own in held.items()
+    }
+    return {split: [dataset.classes[number] for number in own] for split, own in numbers.items() if own}
 
 
 def left_out(dataset: Dataset) -> dict[str, int]:

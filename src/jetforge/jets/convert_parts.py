@@ -25,6 +25,7 @@ from jetforge.physics.shapes.angular import jet_kinematics
 # Longest time (s) that a part may take.
 PART_SECONDS = 1800.0
 LEFT_OUT = "left out: "
+OF_CLASS = "label "
 _MOST_OPEN = 16
 
 
@@ -73,6 +74,9 @@ def convert_part(task: PartTask) -> MadePart:
     jets = Jets.concatenate(read)
     counts = {"rows": task.jets, "jets": len(jets), "constituents": int(jets.offsets[-1])}
     counts.update({f"{LEFT_OUT}{reason}": number for reason, number in left_out.items() if number})
+    if "label" in jets.fields:
+        numbers, held = np.unique(jets.label, return_counts=True)
+        counts.update({f"{OF_CLASS}{n}": int(number) for n, number in zip(numbers, held, strict=True)})
     return MadePart(encode_part(jets), len(jets), {task.split: counts})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,12 @@ from jetforge.jets.readers import open_reader, recognise
 from jetforge.jets.readers.base import Reader
 
 _PROBE_ROWS = 200
-_LHC_BEAM_ENERGY = 7000.0  # GeV
-_SOFTEST_JETS = 5.0  # GeV
+# The only class of jets of which nobody said what they are.
+UNLABELLED = "unlabelled"
+_BACKGROUNDS = ("qcd", "gluon", "g", "background")
+# Energies (GeV) that a typical jet of a file may have: to that of a beam, of the LHC and of planned colliders.
+_JETS_OF_THE_LHC = (5.0, 7000.0)
+_JETS_OF_A_GIVEN_UNIT = (1.0, 50_000.0)
 _BLOCK = 1 << 22
 
 
@@ -89,12 +93,13 @@ def look(path: str, format: str | None, settings: Mapping[str, Any]) -> Found:  
 def check_scale(jets: Jets, reader: Reader) -> None:
     """Notice momenta in MeV that should be in GeV, and the other way round.
 
-    A jet cannot have more energy than a beam of the LHC, and nobody stores jets below half a GeV.
+    A jet cannot have more energy than a beam of the LHC, and hardly anybody stores jets below 5 GeV. Where the user
+    has said what the unit is, jets of softer and of future collisions are believed, but still not everything.
 
     Raises
     ------
     DataError
-        If half of the jets are outside that range, and the user has not said what the unit is.
+        If half of the jets are outside that range.
     """
     if reader.relative or len(jets) == 0:
         return
@@ -105,20 +110,22 @@ def check_scale(jets: Jets, reader: Reader) -> None:
     if len(energies) == 0:
         return
     typical = float(np.median(energies))
-    unit = reader.unit
-    cure = "if that is right, say it with --option unit=" + unit if "unit" in reader.settings else "scale them"
-    if typical > _LHC_BEAM_ENERGY:
-        other = "MeV" if unit == "GeV" else "keV"
-        raise DataError(
-            f"{reader.path}: a typical jet has an energy of {typical:,.0f} GeV, more than a beam of the LHC: the file "
-            f"is probably in {other}, not in {unit}" + (": give --option unit=MeV" if other == "MeV" else f"; {cure}")
-        )
-    if typical < _SOFTEST_JETS:
-        other = "GeV" if unit == "MeV" else "TeV"
-        raise DataError(
-            f"{reader.path}: a typical jet has an energy of {typical:.3g} GeV: the file is probably in {other}, not in "
-            f"{unit}" + (": give --option unit=GeV" if other == "GeV" else f"; {cure}")
-        )
+    softest, hardest = _JETS_OF_A_GIVEN_UNIT if reader.unit_is_given else _JETS_OF_THE_LHC
+    if softest <= typical <= hardest:
+        return
+    large = typical > hardest
+    others = {"GeV": ("MeV", "TeV"), "MeV": ("keV", "GeV")}[reader.unit]
+    likely = others[0] if large else others[1]
+    can_be_set = "unit" in reader.settings
+    cures = [f"give --option unit={likely}"] if can_be_set and likely in ("GeV", "MeV") else ["scale its momenta"]
+    if can_be_set and not reader.unit_is_given:
+        cures.append(f"if it is in {reader.unit}, say so with --option unit={reader.unit}")
+    what = "more than a beam of the LHC" if large and not reader.unit_is_given else "which no jets have"
+    shown = f"{typical:,.0f}" if large else f"{typical:.3g}"
+    raise DataError(
+        f"{reader.path}: a typical jet has an energy of {shown} GeV, {what}: the file is probably in {likely}, not in "
+        f"{reader.unit}: {'; '.join(cures)}"
+    )
 
 
 def common_classes(sources: Sequence[Source], found: Sequence[Found]) -> tuple[str, ...]:
@@ -146,13 +153,17 @@ def common_classes(sources: Sequence[Source], found: Sequence[Found]) -> tuple[s
     if stated:
         return stated.pop()
     if all(name is None for name in named):
-        return ("unlabelled",)
+        return (UNLABELLED,)
     if None in named:
         without = next(s.path for s in sources if s.class_name is None)
         raise JetforgeError(f"{without}: has no labels and no class; write CLASS={without}")
     # The usual backgrounds come first, the others in the order in which they are named.
-    names = list(dict.fromkeys(name for name in named if name is not None))
-    return tuple(sorted(names, key=lambda name: name.lower() not in ("qcd", "gluon", "g", "background")))
+    return background_first(name for name in named if name is not None)
+
+
+def background_first(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names, each once, in their order, but for the usual backgrounds, which come first."""
+    return tuple(sorted(dict.fromkeys(names), key=lambda name: name.lower() not in _BACKGROUNDS))
 
 
 def common_columns(sources: Sequence[Source], found: Sequence[Found]) -> tuple[list[str], list[str]]:

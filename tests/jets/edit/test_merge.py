@@ -102,9 +102,9 @@ def test_what_does_not_go_together_is_named(tmp_path, pair):
         merge(pair[:1], tmp_path / "out")
     with pytest.raises(JetforgeError, match="at least one jet, not 0"):
         merge(pair, tmp_path / "out", part_jets=0)
-    empty = [write_dataset(tmp_path / name, {}, seed=seed) for seed, name in enumerate("ab")]
-    with pytest.raises(DataError, match="neither this dataset nor the others hold jets"):
-        merge(empty, tmp_path / "out")
+    five = write_dataset(tmp_path / "five", {"train": [5]}, classes=("unlabelled",), seed=5, change=without_label)
+    with pytest.raises(DataError, match="five: its jets have no labels, others have"):
+        merge([pair[0], five], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

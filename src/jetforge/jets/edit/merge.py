@@ -24,6 +24,7 @@ from jetforge.jets.edit.pieces import (
 )
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
+from jetforge.jets.sources import UNLABELLED, background_first
 from jetforge.jets.tasks import MadePart, PartTask
 
 
@@ -38,8 +39,9 @@ def merge(
 ) -> Dataset:
     """Merge datasets with the same columns and fields: train with train, val with val, test with test.
 
-    Classes are united by name, in the order in which the datasets name them, and labels renumbered. A dataset of one
-    class without labels gets them. Each new part takes its share of every dataset, in order, so that a block of a few
+    Classes are united by name, the usual backgrounds (qcd, gluon) first, otherwise in the order in which the datasets
+    name them, and labels renumbered. A dataset of one named class
+    without labels gets them. Each new part takes its share of every dataset, in order, so that a block of a few
     parts holds jets of all of them. Columns of different number types become the type that holds both.
 
     Parameters
@@ -69,8 +71,8 @@ def merge(
     if len(inputs) < 2:
         raise JetforgeError("name two datasets or more to merge")
     _refuse_shared_parts(inputs)
-    classes = list(dict.fromkeys(name for dataset in inputs for name in dataset.classes))
-    labelled = len(classes) > 1 or any("label" in dataset.manifest.jet_fields for dataset in inputs)
+    classes = background_first(name for dataset in inputs for name in dataset.classes)
+    labelled = len(classes) > 1 or any(dataset.labelled for dataset in inputs)
     fields = [_fields(dataset, labelled) for dataset in inputs]
     _refuse_differences("constituent columns", inputs, [dataset.manifest.constituent_fields for dataset in inputs])
     _refuse_differences("jet fields", inputs, fields)
@@ -111,6 +113,8 @@ def _fields(dataset: Dataset, labelled: bool) -> list[str]:
     fields = list(dataset.manifest.jet_fields)
     if "label" in fields or not labelled:
         return fields
+    if dataset.classes == (UNLABELLED,):
+        raise DataError(f"{dataset.path}: its jets have no labels, others have; convert its files again as CLASS=FILE")
     if len(dataset.classes) > 1:
         raise DataError(f"{dataset.path}: has classes ({', '.join(dataset.classes)}) but no labels; make it again")
     return ["label", *fields]

@@ -41,8 +41,10 @@ class Bins:
 
     def numbers(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Return the bin of each value: 1 to `count`, 0 below them, ``count + 1`` above."""
-        bins = np.clip(np.floor((values - self.low) * (self.count / (self.high - self.low))), -1, self.count) + 1
-        return np.where(values == self.high, self.count, bins).astype(np.int64)
+        # Rounding may carry a value across an edge, but never across the ends.
+        inside = np.floor((values - self.low) * (self.count / (self.high - self.low)))
+        bins = np.clip(inside, 0, self.count - 1).astype(np.int64) + 1
+        return np.where(values < self.low, 0, np.where(values > self.high, self.count + 1, bins))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ class Reader(ABC):
         Names of the classes that the file's labels number, background first; empty where the file has no labels.
     unit : str
         What the file's momenta are in, GeV or MeV; those of the jets are in GeV.
+    unit_is_given : bool
+        Whether the user said so.
     to_gev : float
         What the file's momenta are multiplied by.
     left_out : dict
@@ -93,6 +95,7 @@ class Reader(ABC):
         self.path = path
         self.settings = settings
         self.unit: str = settings.get("unit") or "GeV"
+        self.unit_is_given = False
         self.to_gev = UNITS[self.unit]
         self.left_out: dict[str, int] = {}
 

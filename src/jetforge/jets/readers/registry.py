@@ -96,7 +96,9 @@ def open_reader(path: str | Path, format: str | None = None, settings: Mapping[s
     """
     path = Path(path)
     reader = get_reader(format or recognise(path))
-    return reader(path, checked_settings(reader, settings or {}))
+    opened = reader(path, checked_settings(reader, settings or {}))
+    opened.unit_is_given = "unit" in (settings or {})
+    return opened
 
 
 def _shown(contents: Contents) -> str:
