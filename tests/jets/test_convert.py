@@ -40,6 +40,12 @@ def converted(three, tmp_path_factory):
     return convert(files, tmp_path_factory.mktemp("converted") / "out", part_jets=50, workers=0)
 
 
+@pytest.fixture
+def toptag_like(three, tmp_path):
+    """Return a dataset of three splits."""
+    return convert([written.path for written in three.values()], tmp_path / "three", workers=0)
+
+
 def test_every_jet_of_every_file_is_there_in_order_and_in_the_split_that_the_file_states(three, converted):
     assert converted.classes == ("qcd", "top")
     assert {split: converted.num_jets(split) for split in converted.splits} == {"train": 300, "val": 90, "test": 110}
@@ -256,3 +262,36 @@ def test_options_that_leave_no_jet_are_refused(tmp_path):
     with pytest.raises(DataError, match="no jet is left to be stored"):
         convert([f"qcd={written.path}"], tmp_path / "out", options={**written.settings, "pt_min": 6400.0}, workers=0)
     assert not (tmp_path / "out" / "dataset.json").exists()
+
+
+def test_rows_that_say_what_they_are_for_are_followed(toptag_like, tmp_path):
+    path = tmp_path / "all.parquet"
+    jetforge.export(toptag_like, path, "parquet")
+    back = convert([path], tmp_path / "back", part_jets=40, workers=0)
+    assert back.splits == toptag_like.splits
+    for split in back.splits:
+        ours, theirs = back.read(split), toptag_like.read(split)
+        assert np.array_equal(ours.offsets, theirs.offsets)
+        for name in ("px", "py", "pz", "energy", "mass"):
+            np.testing.assert_array_equal(ours.columns[name], theirs.columns[name])
+        for name in theirs.fields:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    assert jetforge.open(tmp_path / "back").read("val")["pt"].tolist() == toptag_like.read("val")["pt"].tolist()
+
+
+def test_splits_in_the_middle_of_a_file_are_not_lost(three, tmp_path):
+    written = write(tmp_path, 500, complib="zlib")
+    with h5py.File(written.path, "r+") as file:
+        table = file["table/table"]
+        rows = table[:]
+        number = next(name for name in table.dtype.names if "int" in str(table.dtype[name].base) and name != "index")
+        rows[number][240:260, 0] = 2
+        table[:] = rows
+    with pytest.raises(DataError, match="for val, others for train: give --split stated"):
+        convert([written.path], tmp_path / "out", workers=0)
+    dataset = convert([written.path], tmp_path / "stated", split="stated", workers=0)
+    assert {split: dataset.num_jets(split) for split in dataset.splits} == {"train": 480, "val": 20}
+    del written.fields["ttv"]
+    assert_stored(dataset.read("val"), written, 240, 260)
+    with pytest.raises(JetforgeError, match="states no split"):
+        convert([write(tmp_path, labelled=False, name="plain.h5").path], tmp_path / "no", split="stated", workers=0)

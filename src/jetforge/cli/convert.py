@@ -36,7 +36,9 @@ def convert(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, val or test for all jets, or shares such as 0.8,0.1,0.1; with --to: which to write."),
+        typer.Option(
+            help="train, val, test, stated (by each row), or shares such as 0.8,0.1,0.1; with --to: which to write."
+        ),
     ] = None,
     part_jets: Annotated[
         int | None, typer.Option(min=1, help="Rows that a part is made from; by default what suits the format.")

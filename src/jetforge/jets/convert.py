@@ -31,6 +31,7 @@ from jetforge.jets.guard import Guard, shared_guard
 from jetforge.jets.manifest import MANIFEST_NAME, SPLITS
 from jetforge.jets.readers import get_reader
 from jetforge.jets.sources import (
+    BY_ROW,
     Checksums,
     Found,
     Source,
@@ -75,9 +76,9 @@ def convert(
     options
         Settings of the format's reader, such as ``{"unit": "MeV"}``.
     split
-        ``train``, ``val`` or ``test`` for all jets; three shares, of which each file gives its first rows to train, the
-        next to val, the last to test; or None: the split that the file states, shares of 0.8, 0.1 and 0.1 where it
-        states none.
+        ``train``, ``val`` or ``test`` for all jets; ``stated`` for what each row of the files says; three shares, of
+        which each file gives its first rows to train, the next to val, the last to test; or None: what the file
+        states, shares of 0.8, 0.1 and 0.1 where it states nothing.
     part_jets
         Rows that a part is made from, which are held in memory at a time; by default what suits the format.
     mix
@@ -179,13 +180,15 @@ def _check_arguments(
         raise JetforgeError(f"the split is three shares for {', '.join(SPLITS)} that add up to 1, not {list(split)}")
 
 
-def _shares(split: str | Sequence[float] | None, found: Found, source: Source) -> tuple[float, ...]:
-    """Return which shares of a file's rows go to train, val and test."""
-    named = split if isinstance(split, str) else found.stored_split if split is None else None
+def _shares(split: str | Sequence[float] | None, found: Found, source: Source) -> tuple[float, ...] | None:
+    """Return which shares of a file's rows go to train, val and test; None where each row says it."""
+    if split == BY_ROW and found.stated is None:
+        raise JetforgeError(f"{source.path}: states no split; choose with --split, or leave it away")
+    named = found.stated if split is None else split if isinstance(split, str) else None
+    if named == BY_ROW or split == BY_ROW:
+        return None
     if named is not None:
         return tuple(float(name == named) for name in SPLITS)
-    if split is None and {"ttv", "split"} & set(found.fields):
-        raise JetforgeError(f"{source.path}: states several splits in one file; choose with --split")
     return DEFAULT_SHARES if split is None or isinstance(split, str) else tuple(split)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jetforge.errors import DataError
 from jetforge.jets.guard import call_plainly, limit_memory
 from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import open_reader
 from jetforge.jets.readers.base import Reader
 from jetforge.jets.sources import check_scale
@@ -38,6 +39,8 @@ class Segment:
     start: int
     stop: int
     label: int | None
+    by_row: bool
+    """Whether only the rows are taken that say they are for the part's split."""
     size: int
     changed: int
 
@@ -84,8 +87,9 @@ def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: d
     reader = _open(segment, settings["options"])
     with np.errstate(all="ignore"):  # what comes out NaN or infinite is refused below, with its row
         jets = reader.read(segment.start, segment.stop)
-    for reason, number in reader.left_out.items():
-        left_out[reason] = left_out.get(reason, 0) + number
+    if not segment.by_row or split == SPLITS[0]:  # rows that say what they are for are read for each split
+        for reason, number in reader.left_out.items():
+            left_out[reason] = left_out.get(reason, 0) + number
     if reader.rows_are == "jets" and len(jets) + sum(reader.left_out.values()) != segment.stop - segment.start:
         raise DataError(f"{segment.path}: gave {len(jets)} jets for {segment.stop - segment.start} rows: damaged")
     try:
@@ -101,11 +105,14 @@ def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: d
         if sorted(wanted) != sorted(there):
             name = sorted(set(wanted) ^ set(there))[0]
             raise DataError(f"{segment.path}: the {what} '{name}' is in some rows only: damaged")
-    stated = reader.stored_split(jets)
-    if stated is not None and settings["stated"] and stated != split:
+    stated = reader.stated_splits(jets) if segment.by_row or settings["stated"] else None
+    others = np.zeros(0) if stated is None else np.flatnonzero(stated != SPLITS.index(split))
+    if len(others) and not segment.by_row:
+        assert stated is not None
+        other = SPLITS[stated[others[0]]]
         raise DataError(
-            f"{segment.path}: rows {segment.start} to {segment.stop} say that they are for {stated}, others for "
-            f"{split}; give --split"
+            f"{segment.path}: some of its rows say that they are for {other}, others for {split}: give --split stated "
+            "to follow them, or another --split"
         )
     fields: dict[str, Any] = {name: jets.fields[name] for name in settings["fields"]}
     if segment.label is not None:
@@ -117,7 +124,8 @@ def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: d
         if name not in fields:
             fields[name] = np.asarray(getattr(kinematics, ours), dtype=np.float64)
     ordered = {name: fields[name] for name in (*label_field(list(fields), []), *all_fields(settings["fields"]))}
-    return Jets(jets.offsets, {name: jets.columns[name] for name in settings["columns"]}, ordered)
+    read = Jets(jets.offsets, {name: jets.columns[name] for name in settings["columns"]}, ordered)
+    return read[stated == SPLITS.index(split)] if segment.by_row and stated is not None else read
 
 
 _KINEMATICS = {"pt": "pt", "y": "rapidity", "eta": "eta", "phi": "phi", "mass": "mass"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from jetforge.jets.tasks import PartTask
 
 def part_tasks(
     sources: Sequence[Source], found: Sequence[Found], labels: Sequence[int | None],
-    shares: Sequence[tuple[float, ...]], part_rows: int, mix: bool, settings: Mapping[str, Any],
+    shares: Sequence[tuple[float, ...] | None], part_rows: int, mix: bool, settings: Mapping[str, Any],
 ) -> list[PartTask]:  # fmt: skip
     """Return the parts of a dataset, each with its rows of every file.
 
@@ -27,7 +27,7 @@ def part_tasks(
     labels
         Label of all jets of a file; None where the file has labels of its own, or nobody gave it one.
     shares
-        Of each file, the shares of its rows for train, val and test, in this order.
+        Of each file, the shares of its rows for train, val and test, in this order; None where each row says it.
     part_rows
         Rows of a part, at most.
     mix
@@ -46,10 +46,11 @@ def part_tasks(
         for members in groups.values():
             run = []
             for i in members:
-                edges = np.rint(np.cumsum([0, *shares[i]]) * found[i].num_rows).astype(int).tolist()
-                start, stop = edges[number], edges[number + 1]
-                path = str(sources[i].path.resolve())
-                run.append(Segment(path, found[i].format, start, stop, labels[i], found[i].size, found[i].changed))
+                start, stop = _rows_of(shares[i], number, found[i].num_rows)
+                path, by_row = str(sources[i].path.resolve()), shares[i] is None
+                run.append(
+                    Segment(path, found[i].format, start, stop, labels[i], by_row, found[i].size, found[i].changed)
+                )
             runs.append(run)
         total = sum(s.stop - s.start for run in runs for s in run)
         num_parts = -(-total // part_rows)
@@ -59,6 +60,13 @@ def part_tasks(
             rows = sum(s["stop"] - s["start"] for s in segments)
             tasks.append(PartTask(split, index, rows, {"segments": segments, "settings": settings}))
     return tasks
+
+
+def _rows_of(shares: tuple[float, ...] | None, number: int, num_rows: int) -> tuple[int, int]:
+    if shares is None:
+        return 0, num_rows
+    edges = np.rint(np.cumsum([0, *shares]) * num_rows).astype(int).tolist()
+    return edges[number], edges[number + 1]
 
 
 def _cut(run: Sequence[Segment], pieces: int) -> list[list[Segment]]:
@@ -72,6 +80,6 @@ def _cut(run: Sequence[Segment], pieces: int) -> list[list[Segment]]:
         for k in range(pieces):
             low, high = max(edges[k] - before, 0), min(edges[k + 1] - before, length)
             if low < high:
-                cut[k].append(Segment(s.path, s.format, s.start + low, s.start + high, s.label, s.size, s.changed))
+                cut[k].append(replace(s, start=s.start + low, stop=s.start + high))
         before += length
     return cut

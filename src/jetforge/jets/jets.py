@@ -223,7 +223,10 @@ def take_runs(column: Any, offsets: Any, jets: Any, new_offsets: Any, out: Any) 
     """Copy the constituents of chosen jets, ``offsets[j]`` to ``offsets[j + 1]``, one jet after the other."""
     for k in range(len(jets)):
         first, to, end = offsets[jets[k]], new_offsets[k], new_offsets[k + 1]
-        out[to:end] = column[first : first + end - to]
+        # A loop over two slices becomes wide copies; one over two offsets, or an assignment of slices, does not.
+        source, target = column[first : first + end - to], out[to:end]
+        for i in range(len(target)):
+            target[i] = source[i]
 
 
 def _check_fields(fields: Mapping[str, npt.NDArray[Any]]) -> None:

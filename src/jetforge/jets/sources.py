@@ -18,6 +18,8 @@ from jetforge.jets.readers import open_reader, recognise
 from jetforge.jets.readers.base import Reader
 
 _PROBE_ROWS = 200
+# Stands for the splits that a file states row by row.
+BY_ROW = "stated"
 # The only class of jets of which nobody said what they are.
 UNLABELLED = "unlabelled"
 _BACKGROUNDS = ("qcd", "gluon", "g", "background")
@@ -55,7 +57,8 @@ class Found:
     columns: Mapping[str, str]
     fields: Mapping[str, str]
     labels: tuple[int, ...]
-    stored_split: str | None
+    stated: str | None
+    """The split that the file says its jets are for, `BY_ROW` if not the same for all; None where it says nothing."""
     size: int
     changed: int
     """Time of the last change, in ns."""
@@ -81,12 +84,14 @@ def look(path: str, format: str | None, settings: Mapping[str, Any]) -> Found:  
         first = reader.read(0, min(reader.num_rows, _PROBE_ROWS))
         last = reader.read(max(reader.num_rows - _PROBE_ROWS, 0), reader.num_rows)
         check_scale(first, reader)
-        splits = {reader.stored_split(jets) for jets in (first, last) if len(jets)}
+        stated = [s for s in map(reader.stated_splits, (first, last)) if s is not None]
+        splits = sorted({SPLITS[number] for numbers in stated for number in numbers.tolist()})
         labels = {int(x) for jets in (first, last) if "label" in jets.fields for x in np.unique(jets.label)}
         return Found(
             name, reader.num_rows, reader.part_rows, reader.rows_are, reader.classes,
             {c: str(v.dtype) for c, v in first.columns.items()}, {f: str(v.dtype) for f, v in first.fields.items()},
-            tuple(sorted(labels)), splits.pop() if len(splits) == 1 else None, status.st_size, status.st_mtime_ns,
+            tuple(sorted(labels)), None if not splits else splits[0] if len(splits) == 1 else BY_ROW,
+            status.st_size, status.st_mtime_ns,
         )  # fmt: skip
 
 
@@ -195,10 +200,12 @@ def check_split(name: str) -> None:
     Raises
     ------
     JetforgeError
-        If it is none of train, val and test.
+        If it is none of train, val, test and `BY_ROW`.
     """
-    if name not in SPLITS:
-        raise JetforgeError(f"there is no split '{name}'; splits are {', '.join(SPLITS)}")
+    if name not in (*SPLITS, BY_ROW):
+        raise JetforgeError(
+            f"there is no split '{name}'; there are {', '.join(SPLITS)}, and {BY_ROW}: what each row says"
+        )
 
 
 class Checksums:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets import Jets
+from jetforge.jets.manifest import SPLITS
+from jetforge.jets.readers import Reader
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,9 @@ def padded(counts: npt.NDArray[np.int64], values: npt.NDArray[Any], length: int)
     rows = np.zeros((len(counts), length), dtype=values.dtype)
     rows[np.arange(length) < np.asarray(counts)[:, None]] = values
     return rows
+
+
+def stated(reader: Reader, jets: Jets) -> set[str] | None:
+    """Return the splits that a file says jets are for; None where it says nothing."""
+    numbers = reader.stated_splits(jets)
+    return None if numbers is None else {SPLITS[number] for number in numbers.tolist()}

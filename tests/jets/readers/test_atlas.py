@@ -5,7 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from helpers.written import assert_same
+from helpers.written import assert_same, stated
 from helpers.written.atlas import LENGTH, write
 
 from jetforge.errors import DataError
@@ -40,10 +40,10 @@ def test_every_number_of_every_jet_comes_back_in_order(tmp_path, variant):
 @pytest.mark.parametrize(("kind", "split"), [("train", "train"), ("test", "test"), ("varied", "test")])
 def test_numbers_of_events_say_the_split(tmp_path, kind, split):
     with open_reader(write(tmp_path, kind=kind).path) as reader:
-        assert reader.stored_split(reader.read(0, 40)) == split
-        assert reader.stored_split(reader.read(3, 3)) is None
+        assert stated(reader, reader.read(0, 40)) == {split}
+        assert stated(reader, reader.read(3, 3)) == set()
     with open_reader(write(tmp_path, kind=kind, record=15013).path) as reader:
-        assert reader.stored_split(reader.read(0, 40)) is None
+        assert stated(reader, reader.read(0, 40)) is None
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 50])

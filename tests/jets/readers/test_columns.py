@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import uproot
 import yaml
-from helpers.written import Written, assert_same
+from helpers.written import Written, assert_same, stated
 from helpers.written.columns import CLASSES, LENGTH, MASS, make, write, write_columns, write_mapped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +64,7 @@ def test_files_with_our_names_need_no_mapping(tmp_path, container, energy, label
         assert set(jets.fields) == set(written.fields)
         assert set(jets.columns) == set(written.columns)
         assert (jets.columns["pid"].dtype, jets.columns["d0"].dtype) == (np.int32, np.float32)
-        assert reader.stored_split(jets) is None
+        assert stated(reader, jets) is None
     if labelled:
         with open_reader(written.path, settings={"classes": "qcd, top"}) as reader:
             assert reader.classes == CLASSES
@@ -127,13 +127,13 @@ def test_a_split_column_says_where_jets_belong(tmp_path):
     written = write_mapped(tmp_path, {**PLAIN, "split": {"column": "set"}}, set=names)
     with open_reader(written.path, "columns", written.settings) as reader:
         for start, split in ((0, "train"), (20, "val"), (40, "test")):
-            assert reader.stored_split(reader.read(start, start + 20)) == split
-        assert reader.stored_split(reader.read(10, 30)) is None
+            assert stated(reader, reader.read(start, start + 20)) == {split}
+        assert stated(reader, reader.read(10, 30)) == {"train", "val"}
     mapping = {**PLAIN, "split": {"column": "fold", "train": 7, "val": 8, "test": 3}}
     written = write_mapped(tmp_path, mapping, container="root", fold=np.repeat([3, 8, 7], 20))
     with open_reader(written.path, "columns", written.settings) as reader:
-        assert reader.stored_split(reader.read(0, 20)) == "test"
-        assert reader.stored_split(reader.read(45, 60)) == "train"
+        assert stated(reader, reader.read(0, 20)) == {"test"}
+        assert stated(reader, reader.read(45, 60)) == {"train"}
 
 
 @pytest.mark.parametrize("what", ["mask", "number"])
@@ -230,7 +230,7 @@ def test_what_we_write_comes_back_exactly(tmp_path, dataset, to):
         assert (reader.num_rows, reader.classes) == (60, CLASSES)
         for i, split in enumerate(("train", "val", "test")):
             jets, ours = reader.read(20 * i, 20 * i + 20), dataset.read(split)
-            assert reader.stored_split(jets) == split
+            assert stated(reader, jets) == {split}
             assert jets.offsets.tolist() == ours.offsets.tolist()
             for name in ours.columns:
                 np.testing.assert_array_equal(jets.columns[name], ours.columns[name], err_msg=name)

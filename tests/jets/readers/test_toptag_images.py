@@ -8,7 +8,7 @@ from jetforge.jets.readers import open_reader, recognise
 
 pytest.importorskip("tables", reason="pandas writes HDF5 with PyTables: pip install 'jetforge[dev]'")
 
-from helpers.written import assert_same
+from helpers.written import assert_same, stated
 from helpers.written.toptag_images import write
 
 
@@ -23,7 +23,7 @@ def test_every_number_of_every_jet_comes_back_in_order(tmp_path, layout, dtype):
         assert_same(jets, written)
         for start, stop in ((7, 31), (59, 60), (20, 20)):
             assert_same(reader.read(start, stop), written, start, stop)
-        assert reader.stored_split(jets) == "val"
+        assert stated(reader, jets) == {"val"}
         assert not jets.columns["channel"].any()
 
 
@@ -34,7 +34,7 @@ def test_test_images_may_have_no_labels(tmp_path):
         assert reader.classes == ()
         assert_same(jets, written)
         assert not jets.fields
-        assert reader.stored_split(jets) is None
+        assert stated(reader, jets) is None
 
 
 def test_many_steps_give_the_same_as_one(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from helpers.datasets import all_jets, write_dataset
+from helpers.written import stated
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def test_our_reader_gives_the_same_jets(tmp_path):
     with open_reader(tmp_path / "out.h5") as reader:
         assert reader.num_rows == 130
         there = reader.read(0, 130)
-        assert reader.stored_split(there) == "train"
+        assert stated(reader, there) == {"train"}
     assert there.offsets.tolist() == jets.offsets.tolist()
     for name in COMPONENTS.values():
         np.testing.assert_array_equal(there.columns[name], jets.columns[name].astype(np.float32))

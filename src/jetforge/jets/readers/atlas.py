@@ -11,6 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
@@ -153,10 +154,12 @@ class AtlasReader(Reader):
         }
         return jets[~(few | light)] if (few | light).any() else jets
 
-    def stored_split(self, jets: Jets) -> str | None:
-        """Return the split that the events' numbers say, where they say the same of all jets."""
-        for_test = np.unique(jets.fields.get("event_number", np.empty(0, dtype=np.int64)) % _TEST_EVERY == 0)
-        return ("test" if for_test[0] else "train") if len(for_test) == 1 else None
+    def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
+        """Return the splits that the events' numbers say."""
+        if "event_number" not in jets.fields:
+            return None
+        for_test = jets.fields["event_number"] % _TEST_EVERY == 0
+        return np.where(for_test, SPLITS.index("test"), SPLITS.index("train")).astype(np.int8)
 
     def close(self) -> None:
         """Close the file."""

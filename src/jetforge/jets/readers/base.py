@@ -124,8 +124,11 @@ class Reader(ABC):
     def close(self) -> None:  # noqa: B027
         """Give back what the reader holds open."""
 
-    def stored_split(self, jets: Jets) -> str | None:
-        """Return ``train``, ``val`` or ``test`` where the file itself says that all of these jets belong there."""
+    def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
+        """Return for each of the jets which of `SPLITS` (train, val, test) the file says it is for, by number.
+
+        None where the file does not say.
+        """
         return None
 
     def __enter__(self) -> Self:

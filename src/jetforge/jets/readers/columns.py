@@ -128,10 +128,9 @@ class ColumnsReader(Reader):
             fields["split"] = self._positions(split.column, columns[split.column], stated, start).astype(np.int8)
         return Jets(offsets, constituents, fields)
 
-    def stored_split(self, jets: Jets) -> str | None:
-        """Return the split that the split column says, where it says the same of all jets."""
-        numbers = np.unique(jets.fields["split"]) if self.mapping.split is not None else np.zeros(0)
-        return SPLITS[int(numbers[0])] if len(numbers) == 1 else None
+    def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
+        """Return the splits that the split column says."""
+        return jets.fields["split"].astype(np.int8) if self.mapping.split is not None else None
 
     def close(self) -> None:
         """Close the file."""

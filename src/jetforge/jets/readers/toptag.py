@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import unwoven
@@ -100,10 +102,9 @@ class TopTagReader(Reader):
         given = self._frame.read(wanted, start, stop) if wanted else {}
         return offsets, momenta, {name: values.copy() for name, values in given.items()}
 
-    def stored_split(self, jets: Jets) -> str | None:
-        """Return the split that `ttv` says, where it says the same of all jets."""
-        numbers = np.unique(jets.fields.get(SPLIT, ()))
-        return SPLIT_NAMES[int(numbers[0])] if len(numbers) == 1 and 0 <= numbers[0] < len(SPLIT_NAMES) else None
+    def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
+        """Return the splits that `ttv` says."""
+        return splits_of_ttv(self, jets)
 
     def close(self) -> None:
         """Close the file."""
@@ -112,3 +113,21 @@ class TopTagReader(Reader):
     def _labels(self, values: Any, start: int) -> Any:
         self.refuse(~np.isin(values, (0, 1)), LABEL, values, "neither 0 nor 1", start)
         return values.astype(np.int64)
+
+
+def splits_of_ttv(reader: Reader, jets: Jets) -> npt.NDArray[np.int8] | None:
+    """Return the splits that the field `ttv` says, where there is one.
+
+    Raises
+    ------
+    DataError
+        If a number is none of 0, 1 and 2.
+    """
+    if SPLIT not in jets.fields:
+        return None
+    given = jets.fields[SPLIT]
+    other = given[~np.isin(given, (0, 1, 2))]
+    if len(other):
+        raise reader.error(f"{SPLIT} is {other[0]}, none of 0 (train), 1 (test) and 2 (val); choose with --split")
+    numbers = np.array([SPLITS.index(name) for name in SPLIT_NAMES], dtype=np.int8)
+    return np.asarray(numbers[given])

@@ -16,11 +16,11 @@ from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.pandas_frames import Frame, frame_columns
 from jetforge.jets.readers.ragged import joined, pieces
 from jetforge.jets.readers.sparse_pixels import first_strange, pixel_centres, pixel_directions, sparse_pixels
+from jetforge.jets.readers.toptag import SPLIT, splits_of_ttv
 
 KEY = "table"
 PIXEL = "img_"
-LABEL, SPLIT, MASS = "is_signal_new", "ttv", "mass"
-SPLIT_NAMES = ("train", "test", "val")
+LABEL, MASS = "is_signal_new", "mass"
 CLASSES = ("qcd", "top")
 # Rows of the images are steps in azimuth, columns in pseudorapidity (preprocessing of arXiv:1808.08979).
 PHI_STEP, ETA_STEP = 0.035, 0.029
@@ -100,10 +100,9 @@ class TopTagImagesReader(Reader):
             fields[MASS] = given[MASS].astype(np.float64)
         return Jets(offsets, columns, fields)
 
-    def stored_split(self, jets: Jets) -> str | None:
-        """Return the split that `ttv` says, where it says the same of all jets."""
-        numbers = np.unique(jets.fields.get(SPLIT, ()))
-        return SPLIT_NAMES[int(numbers[0])] if len(numbers) == 1 else None
+    def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
+        """Return the splits that `ttv` says."""
+        return splits_of_ttv(self, jets)
 
     def close(self) -> None:
         """Close the file."""
