@@ -3,8 +3,9 @@
     python benchmarks/conversion.py [--jets 100000 1200000] [--workers N] [--folder DIR]
 
 Each size is written by pandas and PyTables (as the published files were: a table of 806 columns, Blosc), then converted
-by the command `jetforge convert` in processes of its own. The peak memory is that of all of them together, each
-page counted once (proportional set size), sampled ten times a second; Python and libraries included.
+by the command `jetforge convert` in processes of its own: once to be timed, from start to end, and once for its peak
+memory, which is that of all processes together, each page counted once (proportional set size), sampled ten times a
+second, Python and libraries included; sampling takes time of its own.
 """
 
 import argparse
@@ -51,9 +52,15 @@ def write(path: Path, num_jets: int) -> None:
             store.append("table", frame, index=False)
 
 
-def run(command: list[str]) -> tuple[float, float]:
-    """Run a command; return its seconds and the peak memory (GiB) of it and its children."""
+def seconds_of(command: list[str]) -> float:
+    """Run a command; return its seconds."""
     start = time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def memory_of(command: list[str]) -> float:
+    """Run a command; return the peak memory (GiB) of it and its children."""
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -61,7 +68,7 @@ def run(command: list[str]) -> tuple[float, float]:
         time.sleep(0.1)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit {process.returncode}")
-    return time.perf_counter() - start, peak / 2**30
+    return peak / 2**30
 
 
 def _pss(pid: int) -> int:
@@ -94,18 +101,11 @@ def main() -> None:
             if not source.is_file():
                 write(source, num_jets)
             out = Path(temporary) / f"out-{num_jets}"
-            command = [
-                sys.executable,
-                "-c",
-                "from jetforge.cli.main import main; main()",
-                "convert",
-                str(source),
-                "--out",
-                str(out),
-            ]
+            command = [sys.executable, "-c", "from jetforge.cli.main import main; main()", "convert", str(source)]
             if arguments.workers is not None:
                 command += ["--workers", str(arguments.workers)]
-            seconds, peak = run(command)
+            seconds = seconds_of([*command, "--out", str(out)])
+            peak = memory_of([*command, "--out", f"{out}-again"])
             size = source.stat().st_size / 2**20
             print(
                 f"{num_jets:>9,} jets, {size:,.0f} MiB: {seconds:.1f} s, {num_jets / seconds:,.0f} jets/s, "

@@ -3,10 +3,10 @@
     python benchmarks/formats.py [--rows N] [--damaged N] [--only FORMAT ...]
 
 The files are those of the tests, written by other libraries than those that read them, of more rows (of images and
-events a tenth). Each is converted by the command `jetforge convert --workers 0`, once to warm the disk and once to be
-measured, start of the program included; the peak memory is that of the command and its child. Damage is done to small
-files, at places and of lengths that follow from a number (tests/helpers/damage.py): the result is identical, one clear
-refusal, other numbers in as many jets (where a container has no checksum), or worse.
+events a tenth). Each is converted by the command `jetforge convert --workers 0`, once for its peak
+memory, its child's included, and once to be timed, start of the program included. Damage is done to small files, at
+places and of lengths that follow from a number (tests/helpers/damage.py): the result is identical, one clear refusal,
+other numbers in as many jets (where a container has no checksum), or worse.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from conversion import run
+from conversion import memory_of, seconds_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -35,8 +35,8 @@ def measure(variant: Variant, rows: int, folder: Path) -> str:
     command += [f"{variant.class_name}={written.path}" if variant.class_name else str(written.path)]
     command += [part for name, value in written.settings.items() for part in ("--option", f"{name}={value}")]
     command += ["--split", "train", "--workers", "0", "--out"]
-    run([*command, str(folder / "first")])
-    seconds, peak = run([*command, str(folder / "second")])
+    peak = memory_of([*command, str(folder / "first")])
+    seconds = seconds_of([*command, str(folder / "second")])
     jets = jetforge.open(folder / "second").num_jets("train")
     return f"{num:,} | {size:.1f} | {jets:,} | {jets / seconds:,.0f} | {peak:.2f}"
 

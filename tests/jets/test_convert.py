@@ -295,3 +295,13 @@ def test_splits_in_the_middle_of_a_file_are_not_lost(three, tmp_path):
     assert_stored(dataset.read("val"), written, 240, 260)
     with pytest.raises(JetforgeError, match="states no split"):
         convert([write(tmp_path, labelled=False, name="plain.h5").path], tmp_path / "no", split="stated", workers=0)
+
+
+def test_large_files_are_looked_into_by_the_workers(three, converted, tmp_path, monkeypatch):
+    monkeypatch.setattr("jetforge.jets.convert._LARGE", 0)
+    files = [written.path for written in three.values()]
+    assert convert(files, tmp_path / "out", part_jets=50, workers=2).fingerprint == converted.fingerprint
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_bytes(files[1].read_bytes()[:-1000])
+    with pytest.raises(DataError, match=r"damaged.h5: "):
+        convert([files[0], damaged], tmp_path / "bad", workers=2)

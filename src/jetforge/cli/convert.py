@@ -37,7 +37,7 @@ def convert(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, val, test, stated (by each row), or shares such as 0.8,0.1,0.1; with --to: which to write."
+            help="train, val, test, stated (by each row) or shares as 0.8,0.1,0.1; with --to: which to write."
         ),
     ] = None,
     part_jets: Annotated[

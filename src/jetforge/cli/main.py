@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -70,7 +72,16 @@ def main() -> None:
         code = 1
     except OSError as error:
         code = _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
-    sys.exit(code or 0)
+    _leave(code or 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the program at once: to take apart all that was imported takes half a second."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    logging.shutdown()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _fail(message: str, code: int) -> int:

@@ -175,31 +175,41 @@ def _wait_for_workers(client: Any, seconds: float, message: str) -> None:
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Any]:
     import dask
-    from distributed import Client, LocalCluster
 
     with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET), _own_environment():
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            local_directory=scratch,
-            silence_logs=50,
-        )
+        # How much Dask logs is settled when it is first imported.
+        from distributed import Client, LocalCluster
+
+        try:
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=scratch,
+                silence_logs=50,
+            )  # fmt: skip
+        except RuntimeError as error:
+            # Each process runs the user's script again, but for what is under that line.
+            raise JetforgeError(
+                f"no other processes can be started ({error}): in a script, put what is to be done under "
+                "\"if __name__ == '__main__':\"; or give workers=0"
+            ) from None
         # Parts come straight from the workers, not through the scheduler.
         with cluster, Client(cluster, direct_to_workers=True) as client:
-            client.register_plugin(_leave_interrupts_to_the_client())
+            client.register_plugin(_manners_of_a_child())
             yield client
 
 
-def _leave_interrupts_to_the_client() -> Any:
-    """Return a plugin by which workers ignore Ctrl-C: the process that started them answers it, and ends them."""
+def _manners_of_a_child() -> Any:
+    """Return a plugin by which workers leave Ctrl-C to their parent, and end at once when they are closed."""
     from distributed import WorkerPlugin
 
-    class LeaveInterrupts(WorkerPlugin):
+    class Manners(WorkerPlugin):
         def setup(self, worker: Any) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    return LeaveInterrupts()
+        def teardown(self, worker: Any) -> None:
+            # Taking an interpreter apart takes half a second, for which everybody would wait.
+            os._exit(0)
+
+    return Manners()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,9 @@ from jetforge.jets.convert_parts import (
     convert_part,
     files_of,
     label_field,
+    look_on_worker,
     make_part,
+    warm_up,
 )
 from jetforge.jets.convert_plan import part_tasks
 from jetforge.jets.dataset import Dataset
@@ -111,9 +113,8 @@ def convert(
         large = sum(source.path.stat().st_size for source in sources if source.path.is_file()) > _LARGE
         opening: Opening | None = None
         if large and workers != 0 and scheduler is None and not (Path(out) / MANIFEST_NAME).is_file():
-            # Processes take seconds to start: they do so during the first look.
             opening = stack.enter_context(Opening(workers or len(os.sched_getaffinity(0))))
-        found = [_look(guard, source, format, options or {}) for source in sources]
+        found = _look(guard, opening, sources, format, options or {})
         options = _with_whole_paths(found[0].format, options or {})
         classes = common_classes(sources, found)
         columns, fields = common_columns(sources, found)
@@ -149,15 +150,44 @@ def _make_guarded(guard: Guard, task: PartTask) -> MadePart:
     return made
 
 
-def _look(guard: Guard, source: Source, format: str | None, options: Mapping[str, Any]) -> Found:  # noqa: A002
-    try:
-        size = source.path.stat().st_size
-    except OSError as error:
-        raise DataError(f"{source.path}: cannot be read: {error.strerror}") from None
-    seconds = _LOOK_SECONDS + size / _BYTES_A_SECOND
-    found: Found = guard.call(look, str(source.path), format, options, what=str(source.path), seconds=seconds)
-    if not found.num_rows:
-        raise DataError(f"{source.path}: holds no {found.rows_are}")
+def _look(
+    guard: Guard,
+    opening: Opening | None,
+    sources: Sequence[Source],
+    format: str | None,  # noqa: A002
+    options: Mapping[str, Any],
+) -> list[Found]:
+    """Look into every file, in processes that may be ended by it."""
+    calls = []
+    for source in sources:
+        try:
+            size = source.path.stat().st_size
+        except OSError as error:
+            raise DataError(f"{source.path}: cannot be read: {error.strerror}") from None
+        calls.append((str(source.path.resolve()), format, options, _LOOK_SECONDS + size / _BYTES_A_SECOND))
+    if opening is None:
+        found = [guard.call(look, *call[:-1], what=call[0], seconds=call[-1]) for call in calls]
+    else:
+        found = _look_on_workers(opening(), calls)
+    for source, one in zip(sources, found, strict=True):
+        if not one.num_rows:
+            raise DataError(f"{source.path}: holds no {one.rows_are}")
+    return found
+
+
+def _look_on_workers(client: Any, calls: Sequence[tuple[Any, ...]]) -> list[Found]:
+    from distributed import KilledWorker
+
+    futures = [client.submit(look_on_worker, *call, pure=False) for call in calls]
+    # Workers without a file to look into get ready meanwhile.
+    warming = [client.submit(warm_up, pure=False, workers=[worker]) for worker in client.nthreads()]
+    found = []
+    for call, future in zip(calls, futures, strict=True):
+        try:
+            found.append(future.result())
+        except KilledWorker:
+            raise DataError(f"{call[0]}: reading it ends the program: damaged; copy the file again") from None
+    del warming
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import open_reader
 from jetforge.jets.readers.base import Reader
-from jetforge.jets.sources import check_scale
+from jetforge.jets.sources import Found, check_scale, look
 from jetforge.jets.storage import encode_part
 from jetforge.jets.tasks import MadePart, PartTask
 from jetforge.physics.flat import checked
@@ -47,20 +47,38 @@ class Segment:
 
 def make_part(task: PartTask) -> MadePart:
     """Read one part's rows of every file and encode them; runs on a worker, that a damaged file may end."""
+    made: MadePart = _on_worker(convert_part, task, what=files_of(task), seconds=PART_SECONDS)
+    return made
+
+
+def look_on_worker(path: str, format: str | None, options: Mapping[str, Any], seconds: float) -> Found:  # noqa: A002
+    """Find out what a file holds; runs on a worker, that a damaged file may end."""
+    found: Found = _on_worker(look, path, format, options, what=path, seconds=seconds)
+    return found
+
+
+def _on_worker(function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
     limit_memory()
     # The watchdog works even where a library holds the interpreter's lock; the scheduler then tries another worker.
     with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(PART_SECONDS, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:
-            kind, value = call_plainly(convert_part, (task,))
+            kind, value = call_plainly(function, arguments)
         finally:
             faulthandler.cancel_dump_traceback_later()
     if kind == "done":
-        made: MadePart = value
-        return made
+        return value
     if kind == "refused":
         raise value
-    raise DataError(f"{files_of(task)}: cannot be read ({value}): damaged, or not what it seems")
+    raise DataError(f"{what}: cannot be read ({value}): damaged, or not what it seems")
+
+
+def warm_up() -> None:
+    """Load what parts are made with: a process does so once, and it takes a second."""
+    one = np.ones(1)
+    jets = Jets(np.array([0, 1]), {"px": one, "py": one, "pz": one, "energy": 2 * one})
+    jet_kinematics(jets.flat, num_threads=1)
+    encode_part(jets)
 
 
 def convert_part(task: PartTask) -> MadePart:

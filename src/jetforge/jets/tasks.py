@@ -57,9 +57,9 @@ def make_all(
         for task in tasks:
             yield task, make_part(task)
         return
-    from distributed import as_completed
-
     with _client(min(workers or len(os.sched_getaffinity(0)), len(tasks)), scheduler) as client:
+        from distributed import as_completed
+
         waiting = iter(tasks)
         task_of: dict[str, PartTask] = {}
         futures = as_completed(with_results=False)
