@@ -1,5 +1,6 @@
 """Damaged copies of valid files, and what becomes of them: the same jets, one clear refusal, or something worse."""
 
+import hashlib
 import importlib
 import shutil
 from collections import Counter
@@ -109,21 +110,32 @@ class Trial:
         self.outcomes: Counter[str] = Counter()
 
     def outcome(self, seed: int) -> tuple[str, str]:
-        """Return ``identical``, ``refused``, ``altered`` or ``worse``, and details."""
+        """Return ``identical``, ``refused``, ``altered`` or ``worse``, and details.
+
+        Altered numbers count as worse if they stay unnoticed with the checksum of the file beside it.
+        """
         data, what = mutate(self.data, seed)
-        path, out = self.folder / f"damaged-{self.written.path.name}", self.folder / "out"
+        path = self.folder / f"damaged-{self.written.path.name}"
         path.write_bytes(data)
+        found, error = self._converted(path)
+        if found == "altered":
+            beside = path.with_name(f"{path.name}.sha256")
+            beside.write_text(f"{hashlib.sha256(self.data).hexdigest()}  {path.name}\n")
+            again, error = self._converted(path)
+            beside.unlink()
+            found = "altered" if again == "refused" else "worse"
+        self.outcomes[found] += 1
+        return found, f"{what}: {error}"
+
+    def _converted(self, path: Path) -> tuple[str, str]:
+        out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
         try:
             jets = self.variant.convert(self.written, path, out).read("train")
         except JetforgeError as error:
             clear = str(path) in str(error) and "\n" not in str(error) and not (out / "dataset.json").exists()
-            found = "refused" if clear else "worse"
-            what += f": {error}"
-        else:
-            found = _compared(jets, self.jets, self.variant.format in EVENTS)
-        self.outcomes[found] += 1
-        return found, what
+            return "refused" if clear else "worse", str(error)
+        return _compared(jets, self.jets, self.variant.format in EVENTS), ""
 
 
 def _compared(jets: Jets, whole: Jets, from_events: bool) -> str:

@@ -83,5 +83,10 @@ class ParquetWriter(Writer):
         floats = [leaves[n] for n, a in {**columns, **fields}.items() if a.dtype in (np.float32, np.float64)]
         others = [leaf for leaf in (*leaves.values(), SPLIT_COLUMN) if leaf not in floats]
         self._writer = pq.ParquetWriter(
-            self.path, self._schema, compression="zstd", use_dictionary=others, use_byte_stream_split=floats
+            self.path,
+            self._schema,
+            compression="zstd",
+            use_dictionary=others,
+            use_byte_stream_split=floats,
+            write_page_checksum=True,
         )

@@ -112,7 +112,7 @@ class TopTagWriter(Writer):
         group = self._file.create_group(KEY)
         self._table = group.create_dataset(
             "table", shape=(num_jets,), maxshape=(None,), dtype=_ROW, chunks=(_CHUNK_ROWS,), compression="gzip",
-            compression_opts=1,
+            compression_opts=1, fletcher32=True,
         )  # fmt: skip
         _describe(self._file, group, self._table)
 
