@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
+import logging
 import os
 import signal
 import tempfile
@@ -175,11 +176,11 @@ def _wait_for_workers(client: Any, seconds: float, message: str) -> None:
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Any]:
     import dask
+    from distributed import Client, LocalCluster
 
+    # Workers end at once when they are closed; that their connections are closed is then no news.
+    logging.getLogger("distributed.batched").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="jetforge-") as scratch, dask.config.set(_QUIET), _own_environment():
-        # How much Dask logs is settled when it is first imported.
-        from distributed import Client, LocalCluster
-
         try:
             cluster = LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=scratch,
