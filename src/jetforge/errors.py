@@ -19,3 +19,8 @@ class TaggerError(JetforgeError):
 
 class Interrupted(JetforgeError):
     """The work was asked to stop; what is finished is whole."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says, shortened, or its kind where it says nothing."""
+    return str(error).strip().split("\n")[0][:120] or type(error).__name__

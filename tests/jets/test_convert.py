@@ -15,7 +15,7 @@ from jetforge.jets.convert import convert
 
 pytest.importorskip("tables", reason="pandas writes HDF5 with PyTables: pip install 'jetforge[dev]'")
 
-from helpers.written import assert_same
+from helpers.written import assert_same, energyflow
 from helpers.written.toptag import write
 
 
@@ -305,3 +305,35 @@ def test_large_files_are_looked_into_by_the_workers(three, converted, tmp_path, 
     damaged.write_bytes(files[1].read_bytes()[:-1000])
     with pytest.raises(DataError, match=r"damaged.h5: "):
         convert([files[0], damaged], tmp_path / "bad", workers=2)
+
+
+def test_other_contents_of_the_same_size_are_another_dataset(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (energyflow.write(tmp_path / name, 60, seed, compressed=False) for seed, name in enumerate("ab"))
+    assert one.path.stat().st_size == other.path.stat().st_size
+    path = tmp_path / "jets.npz"
+    path.write_bytes(one.path.read_bytes())
+    first = convert([path], tmp_path / "out", part_jets=20, workers=0)
+    path.write_bytes(other.path.read_bytes())
+    with pytest.raises(DataError, match="holds a dataset of other settings"):
+        convert([path], tmp_path / "out", part_jets=20, workers=0)
+    path.write_bytes(one.path.read_bytes())
+    assert convert([path], tmp_path / "out", part_jets=20, workers=0).fingerprint == first.fingerprint
+
+
+def test_a_momentum_that_is_no_number_is_named_with_its_row(tmp_path):
+    written = write(tmp_path, 60, complib="zlib")
+    with h5py.File(written.path, "r+") as file:
+        table = file["table/table"]
+        rows = table[:]
+        rows["values_block_0"][37, 4] = np.nan
+        table[:] = rows
+    with pytest.raises(DataError, match=r"table.h5: jet 37, constituent 1 \(.*energy = nan\): not a finite"):
+        convert([written.path], tmp_path / "out", workers=0)
+
+
+def test_a_split_that_is_none_is_refused(tmp_path):
+    written = write(tmp_path, 60, split=256)
+    with pytest.raises(DataError, match="row 0: ttv is 256, none of 0"):
+        convert([written.path], tmp_path / "out", workers=0)

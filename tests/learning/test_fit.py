@@ -243,7 +243,6 @@ def test_hardware_that_is_not_there_is_named_before_anything_is_written(tmp_path
         ({"classes": ("top",), "labels": (0,)}, r"one class only \(top\)"),
         ({"labels": (1,)}, "split 'train' holds top only, of 2 classes"),
         ({"splits": ("train",)}, "no jets in the split 'val'"),
-        ({"splits": ()}, "no jets in the split 'train'"),
     ],
 )
 def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, small_dataset, changes, message):

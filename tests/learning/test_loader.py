@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -78,3 +79,31 @@ def test_weights_go_along(dataset, representation):
     batch = next(iter(BatchLoader(dataset, "val", representation, 40)))
     assert batch.weights.dtype == torch.float32
     assert batch.weights.tolist() == [1.0] * 40
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_go_across_blocks(dataset, representation, shuffle, monkeypatch):
+    monkeypatch.setattr("jetforge.learning.loader._BLOCK_JETS", 60)
+    loader = BatchLoader(dataset, "train", representation, 25, shuffle=shuffle, cache_jets=0)
+    whole = fingerprints(loader)
+    assert [len(batch) for batch in whole] == [25] * 9 + [15]
+    jets = dataset.read("train")
+    expected = list(zip(jets.label.tolist(), (np.diff(jets.offsets) - 1).tolist(), strict=True))
+    assert sorted(sum(whole, [])) == sorted(expected)
+    assert (sum(whole, []) == expected) is not shuffle
+    iterator = iter(loader)
+    next(iterator)
+    iterator.close()
+    again = fingerprints(loader)
+    assert again == whole, "an iteration that was left early does not disturb the next"
+
+
+def test_weights_of_jets_go_along_in_any_order(toptag, tmp_path):
+    weighted = jetforge.reweight(toptag, tmp_path / "weighted", bins=3, workers=0)
+    representation = LundRepresentation().fit(weighted.blocks("train"))
+    for cache_jets in (0, 1000):
+        loader = BatchLoader(weighted, "train", representation, 7, shuffle=True, cache_jets=cache_jets)
+        given = torch.cat([batch.weights for batch in loader])
+        wanted = torch.tensor(weighted.read("train").weight, dtype=torch.float32)
+        assert len(set(wanted.tolist())) > 1
+        assert torch.equal(given.sort().values, wanted.sort().values)

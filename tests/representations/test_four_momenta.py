@@ -86,3 +86,9 @@ def test_what_makes_no_sense_is_refused(jets):
         FourMomentaRepresentation.from_dict({"scale": 1.0, "mean": 0.0})
     with pytest.raises(DataError, match="jet 0, constituent 0"):
         FourMomentaRepresentation(scale=1.0)(ak.Array([[{"px": np.nan, "py": 0.0, "pz": 0.0, "energy": 1.0}]]))
+
+
+@pytest.mark.parametrize("indices", [[-1], [len(COUNTS)], [True, False], [0.0]])
+def test_jets_that_are_not_there_are_not_taken(batch, indices):
+    with pytest.raises(IndexError, match=r"there are jets 0 to 4|by their numbers"):
+        batch.take(torch.tensor(indices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +86,10 @@ def _convert_files(
     print_dataset(dataset)
     for reason, number in left_out(dataset).items():
         print(f"left out: {number:,} jets, {reason}")
-    for split, classes in classes_not_in(dataset).items():
+    for lacking, classes in classes_not_in(dataset).items():
+        command = shlex.join(["jetforge", "split", str(out), "--out", f"{out}-shared"])
         print(
-            f"note: no {', '.join(classes)} in {split}; if the files are sorted by class, share their jets anew: "
-            f"jetforge split {out} --out {out}-shared"
+            f"note: no {', '.join(classes)} in {lacking}; if files are sorted by class, share the jets anew: {command}"
         )
     formats = dict.fromkeys(source["format"] for source in dataset.manifest.provenance["plan"]["sources"])
     print(f"from {', '.join(formats)}; how to cite and its traps: jetforge info {next(iter(formats))}")

@@ -32,8 +32,8 @@ def predict(
         Which jets.
     out
         Parquet file with the columns ``score_CLASS`` for each class (a probability; float64, since float32 would tie
-        the surest jets), and, where the jets are labelled, ``label`` (the tagger's numbering) and ``class``. It
-        appears whole or not at all.
+        the surest jets), where the jets are labelled ``label`` (the tagger's numbering) and ``class``, and where they
+        have weights ``weight``. It appears whole or not at all.
     device
         ``cpu``, ``cuda`` or ``auto``.
     on_progress
@@ -58,10 +58,12 @@ def predict(
     names = np.array(tagger.classes)
     scores_schema = [(f"score_{name}", pa.float64()) for name in tagger.classes]
     truth = [("label", pa.int64()), ("class", pa.string())] if dataset.labelled else []
-    schema = pa.schema([*scores_schema, *truth])
+    weighted = "weight" in dataset.manifest.jet_fields
+    schema = pa.schema([*scores_schema, *truth, *([("weight", pa.float64())] if weighted else [])])
     with whole_file(Path(out)) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for jets, scores in score_dataset(tagger, dataset, split, on_progress=on_progress):
-            columns = [*scores.T, *((jets.label, names[jets.label]) if dataset.labelled else ())]
+            truth_columns = (jets.label, names[jets.label]) if dataset.labelled else ()
+            columns = [*scores.T, *truth_columns, *([jets.weight] if weighted else [])]
             writer.write_table(pa.table([pa.array(c) for c in columns], schema=schema))
     return dataset.num_jets(split)
 

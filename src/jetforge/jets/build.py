@@ -133,8 +133,10 @@ def _finished(
     """Return a dataset that is there already; parts that were lost since are made again, with the same bytes."""
     manifest = Manifest.read(folder)
     # Newer programs do not make a finished dataset another one.
-    _refuse_other_plan(folder, dict(manifest.provenance).get("plan"), plan, ignoring="versions")
+    _refuse_other_plan(folder, dict(manifest.provenance).get("plan"), plan, ignoring=("versions", "changed"))
     noted = {part.file: part for parts in manifest.parts.values() for part in parts}
+    if sorted(noted) != sorted(task.file for task in tasks):
+        raise DataError(f"{folder}: holds a dataset of other parts; choose another directory or remove it")
     lost = [task for task in tasks if not _has_size(folder, noted[task.file])]
     if lost:
         total, left = sum(task.jets for task in tasks), sum(task.jets for task in lost)
@@ -235,9 +237,9 @@ def _start(folder: Path, plan: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(plan).encode())
 
 
-def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any], ignoring: str = "") -> None:
+def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any], ignoring: Sequence[str] = ()) -> None:
     there = there if isinstance(there, dict) else {}
-    changed = sorted(k for k in {*there, *wanted} if k != ignoring and there.get(k) != wanted.get(k))
+    changed = sorted(k for k in {*there, *wanted} if k not in ignoring and there.get(k) != wanted.get(k))
     if not changed:
         return
     shown = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted.get(k))} asked for" for k in changed[:3])

@@ -25,9 +25,12 @@ _BATCH_SYSTEMS = {
     "sge": ("dask_jobqueue", "SGECluster"),
     "local": ("dask_jobqueue.local", "LocalCluster"),
 }
+# In the environment of workers that nobody else uses: these may be limited and ended.
+OUR_WORKER = "JETFORGE_WORKER"
 # One core a worker; the numerical libraries must not start threads of their own. Dask has its workers give memory back
 # after every array, and the system hands it out again page by page: that takes a third of the time of a conversion.
 _QUIET = {
+    f"distributed.nanny.pre-spawn-environ.{OUR_WORKER}": 1,
     "distributed.nanny.pre-spawn-environ.NUMBA_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 256 << 20,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 << 20,
@@ -119,6 +122,8 @@ def _jobs(path: Path) -> Iterator[Any]:
         except ImportError:
             raise JetforgeError(f"{path}: batch systems need dask-jobqueue: pip install 'jetforge[scale]'") from None
         _check_settings(path, system, kind, settings)
+        if system != "local":  # its jobs run no script
+            settings["job_script_prologue"] = [*settings.get("job_script_prologue", []), f"export {OUR_WORKER}=1"]
         try:
             cluster = kind(**settings)
         except (TypeError, ValueError, OSError) as error:

@@ -27,10 +27,10 @@ from jetforge.jets.convert_parts import (
     make_part,
     warm_up,
 )
-from jetforge.jets.convert_plan import part_tasks
+from jetforge.jets.convert_plan import Ranges, part_tasks, rows_of_runs, rows_of_shares
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.guard import Guard, shared_guard
-from jetforge.jets.manifest import MANIFEST_NAME, SPLITS
+from jetforge.jets.manifest import MANIFEST_NAME, SPLITS, check_shares
 from jetforge.jets.readers import get_reader
 from jetforge.jets.sources import (
     BY_ROW,
@@ -41,13 +41,17 @@ from jetforge.jets.sources import (
     common_classes,
     common_columns,
     look,
+    sample,
+    stated_runs,
 )
 from jetforge.jets.storage import stored_columns
-from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 # Longest time (s) that a first look may take, and what a second reads of the largest files.
 _LOOK_SECONDS, _BYTES_A_SECOND = 120.0, 20e6
+# The same where the whole file is read.
+_BYTES_READ_A_SECOND = 100e3
 # Files of more bytes in all are worth other processes, which take seconds to start.
 _LARGE = 64 << 20
 
@@ -119,14 +123,13 @@ def convert(
         classes = common_classes(sources, found)
         columns, fields = common_columns(sources, found)
         labels = [classes.index(s.class_name) if s.class_name is not None else None for s in sources]
-        shares = [_shares(split, one, source) for source, one in zip(sources, found, strict=True)]
+        rows = [_rows(guard, split, one, source, options) for source, one in zip(sources, found, strict=True)]
+        part_rows = part_jets or min(one.part_rows for one in found)
         settings = {
             "options": dict(options), "columns": columns, "fields": fields, "classes": len(classes),
             "stated": split is None,
         }  # fmt: skip
-        tasks = part_tasks(
-            sources, found, labels, shares, part_jets or min(one.part_rows for one in found), mix, settings
-        )
+        tasks = part_tasks(sources, found, labels, rows, part_rows, mix, settings)
         sums = Checksums([source.path for source in sources])
         stack.callback(sums.stop)
         alone = scheduler is None and (len(tasks) <= 1 or workers == 0 or (workers is None and not large))
@@ -134,7 +137,7 @@ def convert(
             out,
             tasks,
             partial(_make_guarded, guard) if alone else make_part,
-            plan=_plan(sources, found, classes, split, part_jets, mix, options),
+            plan=_plan(sources, found, classes, split, part_rows, mix, options),
             classes=classes,
             constituent_fields=stored_columns(columns),
             jet_fields=[*label_field(fields, labels), *all_fields(fields)],
@@ -186,7 +189,9 @@ def _look_on_workers(client: Any, calls: Sequence[tuple[Any, ...]]) -> list[Foun
         try:
             found.append(future.result())
         except KilledWorker:
-            raise DataError(f"{call[0]}: reading it ends the program: damaged; copy the file again") from None
+            raise DataError(
+                f"{call[0]}: the programs that read it were killed again and again: damaged, or out of memory"
+            ) from None
     del warming
     return found
 
@@ -202,28 +207,33 @@ def _check_arguments(
         raise JetforgeError(f"{twice}: is named twice")
     if part_jets is not None and part_jets < 1:
         raise JetforgeError(f"a part is made from at least one row, not {part_jets}")
-    if workers is not None and workers < 0:
-        raise JetforgeError(f"workers is a number of processes from 0, not {workers}")
+    check_workers(workers)
     if isinstance(split, str):
         check_split(split)
-    elif split is not None and (len(split) != len(SPLITS) or not (min(split) >= 0 and abs(sum(split) - 1) <= 1e-9)):
-        raise JetforgeError(f"the split is three shares for {', '.join(SPLITS)} that add up to 1, not {list(split)}")
+    elif split is not None:
+        check_shares(split)
 
 
-def _shares(split: str | Sequence[float] | None, found: Found, source: Source) -> tuple[float, ...] | None:
-    """Return which shares of a file's rows go to train, val and test; None where each row says it."""
+def _rows(
+    guard: Guard, split: str | Sequence[float] | None, found: Found, source: Source, options: Mapping[str, Any]
+) -> list[Ranges] | None:
+    """Return which ranges of a file's rows go to train, val and test; None where each row must be asked."""
     if split == BY_ROW and found.stated is None:
         raise JetforgeError(f"{source.path}: states no split; choose with --split, or leave it away")
     named = found.stated if split is None else split if isinstance(split, str) else None
-    if named == BY_ROW or split == BY_ROW:
-        return None
+    if named == BY_ROW:
+        seconds = _LOOK_SECONDS + found.size / _BYTES_READ_A_SECOND
+        path = str(source.path.resolve())
+        runs = guard.call(stated_runs, path, found.format, options, what=path, seconds=seconds)
+        return None if runs is None else rows_of_runs(runs)
     if named is not None:
-        return tuple(float(name == named) for name in SPLITS)
-    return DEFAULT_SHARES if split is None or isinstance(split, str) else tuple(split)
+        return rows_of_shares([float(name == named) for name in SPLITS], found.num_rows)
+    shares = DEFAULT_SHARES if split is None or isinstance(split, str) else split
+    return rows_of_shares(shares, found.num_rows)
 
 
 def _plan(
-    sources: Sequence[Source], found: Sequence[Found], classes: Sequence[str], split: Any, part_jets: int | None,
+    sources: Sequence[Source], found: Sequence[Found], classes: Sequence[str], split: Any, part_rows: int,
     mix: bool, options: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     files = [
@@ -233,6 +243,7 @@ def _plan(
             "format": one.format,
             "bytes": one.size,
             "rows": one.num_rows,
+            "sample": sample(source.path),
         }
         for source, one in zip(sources, found, strict=True)
     ]
@@ -241,8 +252,9 @@ def _plan(
         "classes": list(classes),
         "options": {name: _recorded(found[0].format, name, value) for name, value in options.items()},
         "split": split if isinstance(split, str) or split is None else list(split),
-        "part_jets": part_jets,
+        "part_jets": part_rows,
         "mix": mix,
+        "changed": [one.changed for one in found],
         "versions": {"jetforge": version("jetforge")},
     }
 

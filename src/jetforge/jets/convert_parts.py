@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import faulthandler
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from jetforge.errors import DataError
-from jetforge.jets.guard import call_plainly, limit_memory
+from jetforge.jets.clusters import OUR_WORKER
+from jetforge.jets.guard import call_plainly, cannot_be_read, limit_memory
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import open_reader
@@ -58,19 +60,22 @@ def look_on_worker(path: str, format: str | None, options: Mapping[str, Any], se
 
 
 def _on_worker(function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
-    limit_memory()
-    # The watchdog works even where a library holds the interpreter's lock; the scheduler then tries another worker.
-    with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-        try:
-            kind, value = call_plainly(function, arguments)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    if OUR_WORKER in os.environ:
+        limit_memory()
+        # The watchdog works even where a library holds the interpreter's lock; the scheduler then tries another worker.
+        with open(os.devnull, "w") as nowhere:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+            try:
+                kind, value = call_plainly(function, arguments)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    else:
+        kind, value = call_plainly(function, arguments)
     if kind == "done":
         return value
     if kind == "refused":
         raise value
-    raise DataError(f"{what}: cannot be read ({value}): damaged, or not what it seems")
+    raise cannot_be_read(what, value)
 
 
 def warm_up() -> None:
@@ -102,19 +107,28 @@ def convert_part(task: PartTask) -> MadePart:
 
 
 def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: dict[str, int]) -> Jets:
-    reader = _open(segment, settings["options"])
+    key, reader = _taken(segment, settings["options"])
     with np.errstate(all="ignore"):  # what comes out NaN or infinite is refused below, with its row
         jets = reader.read(segment.start, segment.stop)
+    made = _checked(segment, settings, split, left_out, reader, jets)
+    _put_back(key, reader)
+    return made
+
+
+def _checked(
+    segment: Segment, settings: Mapping[str, Any], split: str, left_out: dict[str, int], reader: Reader, jets: Jets
+) -> Jets:
     if not segment.by_row or split == SPLITS[0]:  # rows that say what they are for are read for each split
         for reason, number in reader.left_out.items():
             left_out[reason] = left_out.get(reason, 0) + number
     if reader.rows_are == "jets" and len(jets) + sum(reader.left_out.values()) != segment.stop - segment.start:
         raise DataError(f"{segment.path}: gave {len(jets)} jets for {segment.stop - segment.start} rows: damaged")
+    of_rows = reader.rows_are == "jets" and not sum(reader.left_out.values())
     try:
-        flat = checked(jets.unchecked_flat)
+        flat = checked(jets.unchecked_flat, segment.start if of_rows else 0)
     except DataError as error:
-        rows = f"rows {segment.start} to {segment.stop}" if segment.start else "the first rows"
-        raise DataError(f"{segment.path}: in {rows}: {error}") from None
+        where = "" if of_rows else f"in rows {segment.start} to {segment.stop}: "
+        raise DataError(f"{segment.path}: {where}{error}") from None
     check_scale(jets, reader)
     for what, wanted, there in (
         ("column", settings["columns"], jets.columns),
@@ -149,30 +163,45 @@ def _read(segment: Segment, settings: Mapping[str, Any], split: str, left_out: d
 _KINEMATICS = {"pt": "pt", "y": "rapidity", "eta": "eta", "phi": "phi", "mass": "mass"}
 
 _readers: dict[tuple[Any, ...], Reader] = {}
+_lock = threading.Lock()
 
 
-def _open(segment: Segment, options: Mapping[str, Any]) -> Reader:
-    """Return the file's reader, which stays open for the next part: some formats are read from the beginning only."""
+def _taken(segment: Segment, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], Reader]:
+    """Return the file's reader, which nobody else has meanwhile, and under which key it is put back.
+
+    Readers stay open for the next part: some formats can be read from the beginning only.
+    """
     status = os.stat(segment.path)
     if (status.st_size, status.st_mtime_ns) != (segment.size, segment.changed):
         raise DataError(f"{segment.path}: was changed while it was being converted; start again")
     key = (segment.path, segment.size, segment.changed, segment.format, tuple(sorted(options.items())))
-    reader = _readers.pop(key, None)
+    with _lock:
+        reader = _readers.pop(key, None)
     if reader is None:
         # HDF5 gives what it holds of a file that is still open, even where the file was written anew.
         close_readers(segment.path)
         reader = open_reader(segment.path, segment.format, options)
-    _readers[key] = reader
-    while len(_readers) > _MOST_OPEN:
-        _readers.pop(next(iter(_readers))).close()
-    return reader
+    return key, reader
+
+
+def _put_back(key: tuple[Any, ...], reader: Reader) -> None:
+    with _lock:
+        older = _readers.pop(key, None)
+        _readers[key] = reader
+        left = [] if older is None else [older]
+        while len(_readers) > _MOST_OPEN:
+            left.append(_readers.pop(next(iter(_readers))))
+    for one in left:
+        one.close()
 
 
 @atexit.register
 def close_readers(path: str | None = None) -> None:
     """Close the readers of one file, or all of them."""
-    for key in [key for key in _readers if path in (None, key[0])]:
-        _readers.pop(key).close()
+    with _lock:
+        closed = [_readers.pop(key) for key in list(_readers) if path in (None, key[0])]
+    for reader in closed:
+        reader.close()
 
 
 def files_of(task: PartTask) -> str:

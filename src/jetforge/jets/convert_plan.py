@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from jetforge.jets.manifest import SPLITS
 from jetforge.jets.sources import Found, Source
 from jetforge.jets.tasks import PartTask
 
+Ranges = Sequence[tuple[int, int]]
+
 
 def part_tasks(
     sources: Sequence[Source], found: Sequence[Found], labels: Sequence[int | None],
-    shares: Sequence[tuple[float, ...] | None], part_rows: int, mix: bool, settings: Mapping[str, Any],
+    ranges_of: Sequence[Sequence[Ranges] | None], part_rows: int, mix: bool, settings: Mapping[str, Any],
 ) -> list[PartTask]:  # fmt: skip
     """Return the parts of a dataset, each with its rows of every file.
 
@@ -26,10 +29,11 @@ def part_tasks(
         The files, and what the first look found in each.
     labels
         Label of all jets of a file; None where the file has labels of its own, or nobody gave it one.
-    shares
-        Of each file, the shares of its rows for train, val and test, in this order; None where each row says it.
+    ranges_of
+        Of each file, the ranges of rows for train, val and test, in this order; None where rows that say so follow one
+        another too irregularly: then all rows are read for each split, and chosen from.
     part_rows
-        Rows of a part, at most.
+        Rows of a part, give or take one for each group of files.
     mix
         Whether every part takes its share of each group of files of the same class.
     settings
@@ -46,11 +50,10 @@ def part_tasks(
         for members in groups.values():
             run = []
             for i in members:
-                start, stop = _rows_of(shares[i], number, found[i].num_rows)
-                path, by_row = str(sources[i].path.resolve()), shares[i] is None
-                run.append(
-                    Segment(path, found[i].format, start, stop, labels[i], by_row, found[i].size, found[i].changed)
-                )
+                ranges = ranges_of[i]
+                path, one = str(sources[i].path.resolve()), found[i]
+                for start, stop in [(0, one.num_rows)] if ranges is None else ranges[number]:
+                    run.append(Segment(path, one.format, start, stop, labels[i], ranges is None, one.size, one.changed))
             runs.append(run)
         total = sum(s.stop - s.start for run in runs for s in run)
         num_parts = -(-total // part_rows)
@@ -62,11 +65,16 @@ def part_tasks(
     return tasks
 
 
-def _rows_of(shares: tuple[float, ...] | None, number: int, num_rows: int) -> tuple[int, int]:
-    if shares is None:
-        return 0, num_rows
+def rows_of_shares(shares: Sequence[float], num_rows: int) -> list[Ranges]:
+    """Return the ranges of rows for train, val and test: one after the other, as many as their shares say."""
     edges = np.rint(np.cumsum([0, *shares]) * num_rows).astype(int).tolist()
-    return edges[number], edges[number + 1]
+    edges[-1] = num_rows
+    return [[(start, stop)] for start, stop in pairwise(edges)]
+
+
+def rows_of_runs(runs: Sequence[tuple[int, int, int]]) -> list[Ranges]:
+    """Return the ranges of rows for train, val and test of runs (start, stop, number of the split)."""
+    return [[(start, stop) for start, stop, split in runs if split == number] for number in range(len(SPLITS))]
 
 
 def _cut(run: Sequence[Segment], pieces: int) -> list[list[Segment]]:

@@ -250,6 +250,7 @@ class Dataset:
         Yields
         ------
         Jets
+            Or what `blocks_of` makes of them.
         """
         kind: BlocksOf[Any] = blocks_of or _JETS
 

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Self
@@ -20,6 +21,8 @@ from jetforge.errors import DataError, JetforgeError
 
 # Address space that the work may take on top of what the libraries reserve.
 _MEMORY = 6 << 30
+_START_SECONDS = 120.0
+_TOO_LARGE = "too much memory"
 _HEADER = struct.Struct("<Q")
 
 
@@ -31,6 +34,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +63,10 @@ class Guard:
         JetforgeError
             What the function raises.
         """
+        with self._lock:  # one pipe: one question at a time
+            return self._call(function, arguments, what, seconds)
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], what: str, seconds: float) -> Any:
         child = self._started()
         try:
             _send(child.stdin, (function.__module__, function.__qualname__, arguments))
@@ -66,6 +74,8 @@ class Guard:
         except (EOFError, BrokenPipeError):
             code = child.wait()
             self.close()
+            if code == -signal.SIGKILL:
+                raise DataError(f"{what}: the program that reads it was killed: out of memory, or damaged") from None
             reason = signal.Signals(-code).name if code < 0 else f"exit {code}"
             raise DataError(f"{what}: reading it ends the program ({reason}): damaged; copy the file again") from None
         except TimeoutError:
@@ -78,7 +88,7 @@ class Guard:
             return value
         if kind == "refused":
             raise value
-        raise DataError(f"{what}: cannot be read ({value}): damaged, or not what it seems")
+        raise cannot_be_read(what, value)
 
     def call_if_started(self, function: Callable[..., Any], *arguments: Any, seconds: float = 30.0) -> None:
         """Call a function where the process runs; if that fails, end the process."""
@@ -103,10 +113,18 @@ class Guard:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None:
             self.close()
+            # -P: a file in the user's directory that is named as one of the libraries is not imported instead of it.
+            command = [sys.executable, "-P", "-m", "jetforge.jets.guard"]
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "jetforge.jets.guard"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            try:
+                self._answer(self._child, time.monotonic() + _START_SECONDS)
+            except (EOFError, TimeoutError):
+                self.close()
+                raise JetforgeError(
+                    f"a process to read files in cannot be started; see what {' '.join(command)} says"
+                ) from None
         return self._child
 
     @staticmethod
@@ -115,6 +133,13 @@ class Guard:
         pipe = child.stdout.fileno()
         (size,) = _HEADER.unpack(_take(pipe, _HEADER.size, deadline))
         return pickle.loads(_take(pipe, size, deadline))
+
+
+def cannot_be_read(what: str, reason: str) -> DataError:
+    """Return the error for what a library could not read, and why."""
+    if reason == _TOO_LARGE:
+        return DataError(f"{what}: reading it takes too much memory: fewer rows at a time (--part-jets), or damaged")
+    return DataError(f"{what}: cannot be read ({reason}): damaged, or not what it seems")
 
 
 _shared: Guard | None = None
@@ -155,7 +180,7 @@ def call_plainly(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tu
     except JetforgeError as error:
         return "refused", error
     except MemoryError:
-        return "broken", "it would take too much memory"
+        return "broken", _TOO_LARGE
     except Exception as error:  # a damaged file makes libraries raise anything
         return "broken", f"{type(error).__name__}: {str(error).strip().split(chr(10))[0][:120]}"
 
@@ -180,6 +205,7 @@ def _serve() -> None:
     # Whatever a library prints must not get between the answers.
     os.dup2(2, 1)
     limited = False
+    _send(answers, "ready")
     while True:
         header = sys.stdin.buffer.read(_HEADER.size)
         if len(header) < _HEADER.size:

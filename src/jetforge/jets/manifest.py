@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, JetforgeError
 from jetforge.files import write_atomically
 
 MANIFEST_NAME = "dataset.json"
@@ -111,3 +111,17 @@ class Manifest:
 
 def _all_names(values: Sequence[object]) -> bool:
     return all(isinstance(value, str) and value for value in values)
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Refuse what are no shares of the splits.
+
+    Raises
+    ------
+    JetforgeError
+        If they are not three numbers from 0 that add up to 1.
+    """
+    if len(shares) != len(SPLITS) or not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-9):
+        raise JetforgeError(
+            f"shares are three numbers for {', '.join(SPLITS)} that add up to 1, not {', '.join(map(str, shares))}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from jetforge.jets.readers import open_reader, recognise
 from jetforge.jets.readers.base import Reader
 
 _PROBE_ROWS = 200
+_MOST_RUNS = 1000
+_SAMPLE = 64 << 10
 # Stands for the splits that a file states row by row.
 BY_ROW = "stated"
 # The only class of jets of which nobody said what they are.
@@ -31,7 +34,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Source:
-    """A file to be converted, and the class of its jets where the file does not say it."""
+    """A file to be converted, and the class of its jets where the file has no labels."""
 
     path: Path
     class_name: str | None = None
@@ -95,6 +98,40 @@ def look(path: str, format: str | None, settings: Mapping[str, Any]) -> Found:  
         )  # fmt: skip
 
 
+def stated_runs(path: str, format: str, settings: Mapping[str, Any]) -> list[tuple[int, int, int]] | None:  # noqa: A002
+    """Return which rows of a file say that they are for which split: runs (start, stop, number of the split).
+
+    None where there are more than a thousand runs, or rows that are no single jet.
+    """
+    runs: list[tuple[int, int, int]] = []
+    with open_reader(path, format, settings) as reader:
+        for start in range(0, reader.num_rows, reader.part_rows):
+            stop = min(start + reader.part_rows, reader.num_rows)
+            numbers = reader.stated_splits(reader.read(start, stop))
+            if numbers is None or len(numbers) != stop - start:
+                return None
+            edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+            for low, high in itertools.pairwise(edges):
+                if runs and runs[-1][2] == numbers[low]:
+                    runs[-1] = (runs[-1][0], start + high, runs[-1][2])
+                else:
+                    runs.append((start + low, start + high, int(numbers[low])))
+            if len(runs) > _MOST_RUNS:
+                return None
+    return runs
+
+
+def sample(path: Path) -> str:
+    """Return a SHA-256 of the length of a file and of places in it: other jets give another."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for place in np.linspace(0, max(size - _SAMPLE, 0), 16).astype(int).tolist():
+            file.seek(place)
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
 def check_scale(jets: Jets, reader: Reader) -> None:
     """Notice momenta in MeV that should be in GeV, and the other way round.
 
@@ -112,6 +149,7 @@ def check_scale(jets: Jets, reader: Reader) -> None:
     counts = np.diff(jets.offsets)
     jet = np.repeat(np.arange(len(jets)), counts)
     energies = np.bincount(jet, jets.columns["energy"], len(jets))[counts > 0]
+    energies = energies[np.isfinite(energies)]  # what is not is refused with its row
     if len(energies) == 0:
         return
     typical = float(np.median(energies))

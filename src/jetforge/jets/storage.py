@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
 
 # Stored instead of the energy: four float32 components of a fast particle lose its mass.
@@ -105,7 +105,7 @@ def decode_part(data: bytes, name: str, columns: Sequence[str] | None = None) ->
         wanted = stored_columns(ragged if columns is None else columns)
         table = file.read(columns=[*wanted, *flat], use_threads=False).combine_chunks()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name}: not a whole Parquet file ({_first_line(error)}); make it again") from None
+        raise DataError(f"{name}: not a whole Parquet file ({first_line(error)}); make it again") from None
     offsets, arrays = _ragged(table, wanted, name)
     fields = {_field_name(n): _values(table[n], name, n) for n in flat}
     stored = [arrays.pop(n) for n in _STORED_MOMENTUM]
@@ -180,7 +180,3 @@ def _unphysical(stored: Sequence[npt.NDArray[Any]], offsets: npt.NDArray[np.int6
     row = int(np.searchsorted(offsets, first, side="right")) - 1
     where = f"{name}: row {row}, constituent {first - offsets[row]}"
     return DataError(f"{where}: {column} is {given[column][first]:g}, not a physical value; make the file again")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:120]

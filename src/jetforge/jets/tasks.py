@@ -72,6 +72,18 @@ def make_all(
             yield task, made
 
 
+def check_workers(workers: int | None) -> None:
+    """Refuse a number of workers that is none.
+
+    Raises
+    ------
+    JetforgeError
+        If it is below zero.
+    """
+    if workers is not None and workers < 0:
+        raise JetforgeError(f"workers is a number of processes from 0, not {workers}")
+
+
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | Callable[[], Any] | None) -> Iterator[Any]:
     if callable(scheduler):

@@ -134,8 +134,8 @@ def _flat_column(given: Any, name: str, kinds: str = "iuf") -> npt.NDArray[Any]:
     return np.require(array, np.int64 if kinds == "iu" else np.float64, ["C", "W"])
 
 
-def checked(flat: FlatJets) -> FlatJets:
-    """Return flat jets that no kernel can stumble over.
+def checked(flat: FlatJets, first_jet: int = 0) -> FlatJets:
+    """Return flat jets that no kernel can stumble over; errors count jets from `first_jet`.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def checked(flat: FlatJets) -> FlatJets:
     broken = _first_broken(flat.px, flat.py, flat.pz, flat.energy)
     if broken >= 0:
         values = ", ".join(f"{name} = {getattr(flat, name)[broken]:g}" for name in flat._fields[1:])
-        raise _broken_rule(flat, broken, values)
+        raise _broken_rule(flat, broken, values, first_jet)
     return flat
 
 
@@ -165,12 +165,12 @@ def _present(layout: Any, offsets: npt.NDArray[np.int64] | None, field: str) -> 
     return layout
 
 
-def place(index: int, offsets: npt.NDArray[np.int64] | None) -> str:
+def place(index: int, offsets: npt.NDArray[np.int64] | None, first_jet: int = 0) -> str:
     """Return the words that name a jet, or a constituent by its flat index."""
     if offsets is None:
         return f"jet {index}"
     jet = int(np.searchsorted(offsets, index, side="right")) - 1
-    return f"jet {jet}, constituent {index - offsets[jet]}"
+    return f"jet {first_jet + jet}, constituent {index - offsets[jet]}"
 
 
 def _chosen(fields: list[str]) -> dict[str, str]:
@@ -229,9 +229,9 @@ def _first_broken(px: _Floats, py: _Floats, pz: _Floats, energy: _Floats) -> int
     return -1
 
 
-def _broken_rule(flat: FlatJets, i: int, values: str) -> DataError:
+def _broken_rule(flat: FlatJets, i: int, values: str, first_jet: int = 0) -> DataError:
     """Return the error that says what is wrong with a constituent."""
-    where = f"{place(i, flat.offsets)} ({values})"
+    where = f"{place(i, flat.offsets, first_jet)} ({values})"
     px, py, pz, energy = (float(x[i]) for x in flat[1:])
     if not all(abs(x) <= _LARGEST for x in (px, py, pz, energy)):
         return DataError(f"{where}: not a finite momentum; drop or repair this constituent")

@@ -69,7 +69,12 @@ class FourMomentaBatch:
 
     def take(self, indices: torch.Tensor | NDArray[np.integer[Any]]) -> "FourMomentaBatch":
         """Return the jets at ``indices``, shape (n,), in that order; a jet may be taken more than once."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.offsets.device)
+        given = torch.as_tensor(indices, device=self.offsets.device)
+        if given.dtype in (torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64) and len(given):
+            raise IndexError(f"jets are taken by their numbers, not by {given.dtype}")
+        chosen = given.to(torch.int64)
+        if len(chosen) and not (int(chosen.min()) >= 0 and int(chosen.max()) < len(self)):
+            raise IndexError(f"there are jets 0 to {len(self) - 1}")
         starts, sizes = self.offsets[chosen], self.offsets.diff()[chosen]
         offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         num_rows = int(offsets[-1])

@@ -42,14 +42,15 @@ def make(num: int, seed: int) -> tuple[dict[str, Any], dict[Particles, tuple[Any
     label[:2] = (NUM_CLASSES - 1, 0)
     jets["nparticles"] = counts.astype(np.int32)
     gen_counts, gen, genjets = _generated(num, random, seed)
-    truth_counts, truth, resonances = _truth(num, label, random)
+    truth_counts, truth, resonances, last = _truth(num, label, random)
+    last_counts = np.bincount(np.repeat(np.arange(num), truth_counts)[last], minlength=num)
     arrays: dict[str, Any] = {f"part_{name}": ak.unflatten(values, counts) for name, values in parts.items()}
     arrays |= {f"jet_{name}": values for name, values in jets.items()} | {"jet_label": label.astype(np.int32)}
     arrays |= {f"genpart_{name}": ak.unflatten(values, gen_counts) for name, values in gen.items()}
     arrays |= {f"genjet_{name}": values for name, values in genjets.items()}
     arrays |= {f"aux_genpart_{name}": ak.unflatten(values, truth_counts) for name, values in truth.items()}
     names = {"jet_deta": "deta", "jet_dphi": "dphi", **{c: f"vertex_{c}" for c in "xyzt"}}
-    has_gen, has_truth = gen_counts > 0, truth_counts > 0
+    has_gen, has_last = gen_counts > 0, last_counts > 0
     gen_fields = {**genjets, **{f"reco_{name}": values for name, values in jets.items()}, **resonances,
                   "label": label, "row": np.arange(num)}  # fmt: skip
     fields = {**jets, **{f"genjet_{name}": values for name, values in genjets.items()}, **resonances, "label": label}
@@ -57,8 +58,8 @@ def make(num: int, seed: int) -> tuple[dict[str, Any], dict[Particles, tuple[Any
         "reconstructed": (counts, {OURS.get(name, name): values for name, values in parts.items()}, fields),
         "generated": (gen_counts[has_gen], {names.get(name, name): values for name, values in gen.items()},
                       {name: values[has_gen] for name, values in gen_fields.items()}),
-        "truth": (truth_counts[has_truth], _with_momenta(truth),
-                  {name: values[has_truth] for name, values in {**fields, "row": np.arange(num)}.items()}),
+        "truth": (last_counts[has_last], _with_momenta({name: values[last] for name, values in truth.items()}),
+                  {name: values[has_last] for name, values in {**fields, "row": np.arange(num)}.items()}),
     }  # fmt: skip
     return arrays, expected
 
@@ -82,8 +83,12 @@ def _generated(num: int, random: np.random.Generator, seed: int) -> tuple[np.nda
 
 def _truth(
     num: int, label: np.ndarray, random: np.random.Generator
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return X, two Y and four products for resonances of many prongs, fewer for others; QCD jets may have none."""
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Return X, two Y and four products for resonances of many prongs, fewer for others; QCD jets may have none.
+
+    In each fifth jet of many prongs the fifth particle is a tau, and the last two are its products. The last of what
+    is returned says which particles have no products in the list.
+    """
     many = (label >= 15) & (label < 161)
     counts = np.where(many, 7, np.where(label < 15, 3, random.integers(0, 4, num)))
     owner = np.repeat(np.arange(num), counts)
@@ -97,13 +102,15 @@ def _truth(
     }  # fmt: skip
     truth = {name: values.astype(np.float32) for name, values in truth.items()}
     truth["pid"] = np.where(is_x, 25, np.where(is_y, 35, -5)).astype(np.int32)
-    nothing = np.zeros(len(owner), bool)
-    truth |= dict(zip(FLAGS, (is_x, is_y, ~is_x & ~is_y & ~is_qcd, nothing, is_qcd), strict=True))
+    has_tau = many[owner] & (owner % 5 == 0)
+    is_tau, of_tau = has_tau & (rank == 4), has_tau & (rank > 4)
+    truth["pid"][is_tau], truth["pid"][of_tau & (rank == 5)] = -15, -16
+    truth |= dict(zip(FLAGS, (is_x, is_y, ~is_x & ~is_y & ~is_qcd & ~of_tau, of_tau, is_qcd), strict=True))
     resonances = {}
     for prefix, chosen in (("res_x", is_x), ("res_y1", is_y & (rank == 1)), ("res_y2", is_y & (rank == 2))):
         for name in ("pt", "eta", "phi", "mass", "pid"):
             resonances[f"{prefix}_{name}"] = np.bincount(owner[chosen], truth[name][chosen], num)
-    return counts, truth, resonances
+    return counts, truth, resonances, ~is_x & ~is_y & ~is_tau
 
 
 def _with_momenta(truth: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

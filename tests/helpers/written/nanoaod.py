@@ -42,6 +42,9 @@ def write(
             trkQuality=random.integers(0, 100, len(owner)).astype(np.int32),
         )  # fmt: skip
     columns = _expected(candidates, weight)
+    if naming == "v15":  # 1 and 2 are cells of a calorimeter
+        pid = candidates["pdgId"]
+        columns["charge"] = np.where(pid == 11, -1, np.sign(pid) * (np.abs(pid) == 211))
     jets = _jets(owner, columns, counts, random)
     events = {"run": np.full(num, 1, np.uint32), "luminosityBlock": np.full(num, 7, np.uint32),
               "event": np.arange(num, dtype=np.uint64) + 1000}  # fmt: skip

@@ -174,3 +174,8 @@ def test_any_text_is_a_condition_or_one_error(text):
 def test_comparison_is_as_numpy_for_all_operators():
     for symbol, function in (("<", np.less), ("<=", np.less_equal), (">", np.greater), (">=", np.greater_equal)):
         assert answers(f"pt {symbol} mass * 7").yes.tolist() == function(VALUES["pt"], VALUES["mass"] * 7).tolist()
+
+
+def test_comments_are_refused_for_they_would_hide_conditions():
+    with pytest.raises(JetforgeError, match="may not hold comments"):
+        Selection("pt > 1 # hard\nand pt < 1.5", ["pt"], ["qcd"])

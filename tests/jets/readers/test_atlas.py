@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import math
 import shutil
 
@@ -118,6 +119,42 @@ def test_the_first_constituents_are_kept_when_asked(tmp_path):
     np.testing.assert_allclose(jets.columns["px"][jets.offsets[:-1]], written.columns["px"][first], rtol=1e-6)
     with pytest.raises(DataError, match="leading=-3"):
         open_reader(written.path, settings={"leading": -3})
+
+
+def test_the_hardest_constituents_are_kept_from_files_out_of_order(tmp_path):
+    """Varied files have constituents in any order, with padding among them."""
+    written = write(tmp_path, kind="varied")
+    order = np.random.default_rng(5).permuted(np.tile(np.arange(LENGTH), (40, 1)), axis=1)
+    with h5py.File(written.path, "r+") as file:
+        for name in ("pt", "eta", "phi", "E", "taste"):
+            file[f"fjet_clus_{name}"][:] = np.take_along_axis(file[f"fjet_clus_{name}"][:], order, axis=1)
+    with open_reader(written.path, settings={"leading": 5}) as reader:
+        jets = reader.read(0, 40)
+    first = np.concatenate([[0], np.cumsum(written.counts)])
+    wanted = np.concatenate([np.arange(low, min(low + 5, high)) for low, high in itertools.pairwise(first)])
+    assert np.diff(jets.offsets).tolist() == np.minimum(written.counts, 5).tolist()
+    for name in ("px", "energy", "taste"):
+        np.testing.assert_allclose(jets.columns[name], written.columns[name][wanted], rtol=1e-6)
+
+
+def test_constituents_of_equal_pt_keep_their_order(tmp_path):
+    written = write(tmp_path)
+    change(written, "fjet_clus_pt", slice(None), np.where(np.arange(LENGTH) < written.counts[:, None], 9e3, 0))
+    with open_reader(written.path, settings={"leading": 3}) as reader:
+        jets = reader.read(0, 1)
+    np.testing.assert_array_equal(jets.columns["taste"], written.columns["taste"][:3])
+
+
+def test_the_papers_selection_counts_all_constituents(tmp_path):
+    written = write(tmp_path)
+    left_out = []
+    for leading in (0, 2):
+        with open_reader(written.path, settings={"selection": "paper", "leading": leading}) as reader:
+            jets = reader.read(0, 40)
+            left_out.append((len(jets), reader.left_out))
+    assert left_out[0] == left_out[1]
+    assert left_out[0][0] == 38
+    assert np.all(np.diff(jets.offsets) == 2)
 
 
 @pytest.mark.parametrize("leading", [0, 20])

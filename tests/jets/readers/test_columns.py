@@ -282,6 +282,8 @@ def _shared(tmp_path_factory):
         ("{m}\nlabel:\n  colum: x", "3: label.colum: no such key; did you mean 'column'"),
         ("{m}\nweight: 5", "2: weight: input should be a valid string, not 5"),
         ("{m}\nmask: a\nnumber: b", "give mask or number, not both"),
+        ("{m}\njets: {a: sdmass}\nin_unit: [sdmas]", "in_unit: 'sdmas' is no name in .*did you mean 'sdmass'"),
+        ("{m}\nin_unit: sdmass", "2: in_unit: input should be a valid tuple"),
         ("{m}\nunit: GeV\nunit: MeV", "3: unit: given twice"),
         ("[1, 2]", "1: a mapping of columns has keys such as momentum"),
         ("", "1: a mapping of columns has keys"),
@@ -349,6 +351,12 @@ def set_row(name, value, row=30):
         (set_row("p_pt", np.nan, 61), "row 2: constituent 0: p_pt = nan, .*: no momentum"),
         (set_row("p_eta", np.inf, 61), "row 2: constituent 0: .*p_eta = inf"),
         (set_row("p_pt", -1.0, 62), "row 2: constituent 1: p_pt = -1"),
+        (set_row("p_d0", np.nan, 61), "row 2: p_d0 is nan, no finite number"),
+        (set_row("p_d0", -np.inf, 62), "row 2: p_d0 is -inf, no finite number"),
+        (set_row("p_pid", np.nan, 61), "row 2: p_pid is nan, no finite number"),
+        (set_row("p_pid", 211.5, 61), "row 2: p_pid is 211.5, no number of a particle"),
+        (set_row("p_pid", 1e12, 61), r"row 2: p_pid is 1000000000000.0, no number of a particle"),
+        (set_row("p_pid", -(2.0**31), 61), "row 2: p_pid is -2147483648.0, no number of a particle"),
         (set_row("j_label", 2), "row 30: j_label is 2.0, none of 0, 1"),
         (set_row("j_label", 0.5), "row 30: j_label is 0.5"),
         (set_row("j_label", np.nan), "row 30: j_label is nan"),
@@ -365,6 +373,52 @@ def test_what_breaks_a_rule_is_refused_with_its_row(tmp_path, container, change,
         read_all(written)
     assert str(raised.value).startswith(f"{written.path}: ")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint32])
+def test_particle_numbers_that_are_too_large_are_refused(tmp_path, kind):
+    counts, four, fields = make(60, 1)
+    four["pid"] = np.full(len(four["pid"]), 211, dtype=kind)
+    four["pid"][61] = 2**31
+    names = ("px", "py", "pz", "energy", "pid")
+    write_columns(tmp_path / "own.root", counts, {name: four[name] for name in names}, {"label": fields["label"]})
+    with open_reader(tmp_path / "own.root") as reader:
+        assert reader.read(0, 2).columns["pid"].dtype == np.int32
+        with pytest.raises(DataError, match="row 2: pid is 2147483648, no number of a particle"):
+            reader.read(0, 60)
+
+
+def test_fields_of_jets_may_be_nan(tmp_path):
+    mapping = {**PLAIN, "jets": {"tau": "tau21"}}
+    tau = np.where(np.arange(60) == 4, np.nan, 0.3)
+    np.testing.assert_array_equal(read_all(write_mapped(tmp_path, mapping, tau=tau))["tau21"], tau)
+
+
+@pytest.mark.parametrize("form", MOMENTA)
+def test_padding_may_have_a_mass(tmp_path, form):
+    """Places beyond the last constituent have no momentum, but a mass, and angles of any value."""
+    written = write_mapped(tmp_path, {**FULL, "momentum": MOMENTA[form]}, container="hdf5")
+    with h5py.File(written.path, "a") as file:
+        padding = file["p_pt"][...] == 0
+        for name, value in (("p_mass", MASS), ("p_eta", -9.0), ("p_phi", -9.0), ("p_y", -9.0), ("p_pid", -1)):
+            file[name][...] = np.where(padding, value, file[name][...])
+    assert_same(read_all(written), written)
+
+
+def test_columns_in_the_unit_of_the_momenta_become_gev(tmp_path):
+    names = {"sdmass": "sdmass", "ms": "msoftdrop", "raw": "raw_pt", "g": "gen_mass", "split": "split12",
+             "l": "log_pt", "r": "rel_pt", "t": "tau21", "e": "energy"}  # fmt: skip
+    mapping = {**PLAIN, "unit": "MeV", "jets": names, "constituents": {"p_energy": "raw_energy", "p_d0": "hit"}}
+    values = dict.fromkeys(names, np.full(60, 5000.0))
+    expected = {"sdmass", "msoftdrop", "raw_pt", "gen_mass", "energy"}
+    for more in ([], ["split12", "hit"]):
+        written = write_mapped(tmp_path, {**mapping, "in_unit": more}, scale=1000, **values)
+        jets = read_all(written)
+        scaled = {name for name in names.values() if np.all(jets[name] == 5)}
+        assert scaled == expected | {name for name in more if name != "hit"}
+        four = make(60, 1)[1]
+        np.testing.assert_allclose(jets.columns["raw_energy"], four["energy"])
+        np.testing.assert_allclose(jets.columns["hit"], four["d0"] / (1000 if more else 1), rtol=1e-6)
 
 
 def test_lists_of_different_lengths_are_refused_with_their_row(tmp_path):

@@ -78,6 +78,8 @@ def set_first(name, value, row=0):
     ("change", "message"),
     [
         (set_first("EFlowTrack.PT", np.nan, 1), "row 1: particle 0 .*not a finite momentum"),
+        (set_first("EFlowTrack.PT", -3.0, 1), "row 1: EFlowTrack.PT is -3.0, negative: no momentum"),
+        (set_first("EFlowPhoton.ET", -3.0, 2), "row 2: EFlowPhoton.ET is -3.0, negative: no momentum"),
         (set_first("EFlowTrack.Eta", np.inf, 1), "row 1: particle 0 .*not a finite momentum"),
         (set_first("EFlowTrack.Mass", np.nan, 1), "row 1: particle 0 .*not a finite momentum"),
         (set_first("EFlowPhoton.E", -5.0, 1), "row 1: particle .*is negative"),

@@ -89,6 +89,24 @@ def test_generated_jets_of_the_example_add_up_too(refs):
     assert abs(np.median(jets["reco_pt"] / jets["pt"]) - 1) < 0.1
 
 
+def test_chosen_particles_of_the_example_add_up_to_their_resonance(refs):
+    with open_reader(refs / "formats" / EXAMPLE, settings={"particles": "truth"}) as reader:
+        jets = reader.read(0, 100)
+    jet = np.repeat(np.arange(len(jets)), np.diff(jets.offsets))
+    px, py, pz, energy = (np.bincount(jet, jets.columns[name]) for name in ("px", "py", "pz", "energy"))
+    mass = np.sqrt(energy**2 - px**2 - py**2 - pz**2)
+    resonant = jets.label < 161
+    assert resonant.sum() > 40
+    ratio = mass[resonant] / jets["res_x_mass"][resonant]
+    assert abs(np.median(ratio) - 1) < 1e-3
+    # The list may lack a particle, as in one jet with a tau.
+    assert np.all(np.abs(ratio - 1) < 0.05)
+    np.testing.assert_allclose(np.hypot(px, py)[resonant], jets["res_x_pt"][resonant], rtol=0.1)
+    taus = [i for i, label in enumerate(jets.label) if "tau" in CLASSES[label]]
+    assert len(taus) > 3
+    assert not np.any(np.abs(jets.columns["pid"][np.isin(jet, taus)]) == 15)
+
+
 def test_the_example_is_converted(refs, tmp_path):
     convert.convert([refs / "formats" / EXAMPLE], tmp_path / "out", split="test", workers=0)
     made = dataset.open_dataset(tmp_path / "out")
@@ -168,6 +186,9 @@ def set_value(name, row, value):
         (set_value("genpart_px", 33, float("inf")), "generated", "row 33: .* add up to inf GeV"),
         (lambda columns: columns.pop("genjet_pt"), "generated", "it has genpart_.*, and no genjet_pt"),
         (lambda columns: columns.pop("aux_genpart_mass"), "truth", "no column aux_genpart_mass"),
+        (lambda columns: columns.pop("aux_genpart_isResY"), "truth", "no column aux_genpart_isResY"),
+        (set_value("aux_genpart_pt", 30, -5.0), "truth", "row 3.: aux_genpart_pt is -5.0, and with its eta"),
+        (set_value("aux_genpart_eta", 30, float("nan")), "truth", "row 3.: aux_genpart_pt is .*no momentum"),
         (lambda columns: columns.update(part_px=columns["genpart_px"]), "reconstructed",
          "row 0: 'part_py' has 150 values, 'part_px' 0: damaged"),
         (lambda columns: columns.update(aux_genpart_isResX=columns["part_isMuon"]), "reconstructed",

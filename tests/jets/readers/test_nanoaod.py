@@ -46,8 +46,7 @@ def test_every_number_of_every_jet_comes_back_in_order(tmp_path, naming, simulat
         jets = reader.read(0, 60)
         assert jets.columns["pid"].dtype == np.int32
         assert ("label" in jets.fields) == simulated
-        if naming != "v15":
-            assert jets.columns["charge"].dtype == np.float32
+        assert jets.columns["charge"].dtype == np.float32
 
 
 def test_jets_of_real_events_add_up_to_their_raw_pt(refs):
@@ -171,6 +170,9 @@ def set_first(name, value):
         (set_first("FatJetPFCand_pfCandIdx", 5000), f"row 0: .*pfCandIdx is 5000, the event has {LARGEST + 2}"),
         (set_first("FatJet_nConstituents", 5), r"row 0: a jet has 300 candidates and says 5"),
         (set_first("FatJet_pt", np.nan), "row 0: .*not a finite number"),
+        (set_first("FatJet_mass", np.nan), "row 0: .*mass or rawFactor of a jet is not a finite number"),
+        (set_first("GenPart_eta", np.nan), "row 0: GenPart_eta is nan, no finite number: damaged"),
+        (set_first("GenPart_phi", np.inf), "row 0: GenPart_phi is inf, no finite number: damaged"),
         (set_first("FatJet_pt", 5000.0), "row 0: the candidates of a jet of pT .* add up to"),
         (set_first("GenPart_genPartIdxMother", 300), "row 0: GenPart_genPartIdxMother is 300"),
         (lambda arrays: arrays.update(genWeight=np.full(60, np.inf, np.float32)), "row 0: genWeight"),
@@ -188,6 +190,24 @@ def test_what_breaks_a_rule_is_refused_with_its_row(tmp_path, change, message):
         reader.read(0, reader.num_rows)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("puppi", [True, False])
+@pytest.mark.parametrize(("name", "value"), [("pt", -3.0), ("pt", np.nan), ("eta", np.nan), ("puppiWeight", -0.5)])
+def test_candidates_without_momentum_are_refused_with_their_row(tmp_path, name, value, puppi):
+    def change(arrays):
+        flat = np.array(ak.flatten(arrays[f"PFCands_{name}"]))
+        flat[ak.flatten(arrays["FatJetPFCands_pFCandsIdx"][:1])[0]] = value
+        arrays[f"PFCands_{name}"] = ak.unflatten(flat, ak.num(arrays[f"PFCands_{name}"]))
+
+    path = changed(tmp_path, change, "pfnano")
+    with open_reader(path, settings={"puppi": puppi}) as reader:
+        reader.read(1, 60)
+        if name == "puppiWeight" and not puppi:
+            reader.read(0, 60)
+            return
+        with pytest.raises(DataError, match=r"row 0: a candidate has pt .*: no momentum"):
+            reader.read(0, 60)
 
 
 def test_particles_that_are_their_own_ancestors_are_refused(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import difflib
 import io
+import re
 import tokenize
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +99,9 @@ class Selection:
     """
 
     def __init__(self, text: str, fields: Sequence[str], classes: Sequence[str]) -> None:
-        self.text = " ".join(text.split())
+        self.text = re.sub(r"\s", " ", text).strip()
+        if "#" in self.text:
+            raise self._error("may not hold comments (#)")
         self._classes = tuple(classes)
         self._tree = self._parse()
         known = dict.fromkeys([*fields, NUM_CONSTITUENTS])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.expressions import NUM_CONSTITUENTS
 from jetforge.jets.storage import field_column
@@ -36,8 +36,7 @@ def read_fields(dataset: Dataset, split: str, index: int, names: Collection[str]
     try:
         table = pq.ParquetFile(path).read(columns=sorted(set(columns.values())), use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).strip().split("\n")[0][:120]
-        raise DataError(f"{path}: not a whole Parquet file ({reason}); make it again") from None
+        raise DataError(f"{path}: not a whole Parquet file ({first_line(error)}); make it again") from None
     missing = [name for name, column in columns.items() if column not in table.column_names]
     if missing:
         raise DataError(f"{path}: no jet field '{missing[0]}' in it; make the dataset again")

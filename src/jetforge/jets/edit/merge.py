@@ -15,7 +15,6 @@ from jetforge.jets.edit.pieces import (
     Piece,
     as_dataset,
     build,
-    check_workers,
     cut,
     make_from_pieces,
     origins_of,
@@ -25,7 +24,7 @@ from jetforge.jets.edit.pieces import (
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.sources import UNLABELLED, background_first
-from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 
 def merge(

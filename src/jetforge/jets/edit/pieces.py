@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -117,18 +118,6 @@ def usual_part(inputs: Sequence[Dataset], part_jets: int | None) -> int:
     return part_jets
 
 
-def check_workers(workers: int | None) -> None:
-    """Refuse a number of workers that is none.
-
-    Raises
-    ------
-    JetforgeError
-        If it is below zero.
-    """
-    if workers is not None and workers < 0:
-        raise JetforgeError(f"workers is a number of processes from 0, not {workers}")
-
-
 def cut(origins: Sequence[Origin], num_parts: int) -> list[list[Piece]]:
     """Cut the chosen jets, origin after origin, into so many new parts of equal size (to within one jet)."""
     ends = np.cumsum([origin.jets for origin in origins], dtype=np.int64)
@@ -215,6 +204,7 @@ def file_of(task: PartTask, piece: Piece) -> Path:
     return Path(task.argument["inputs"][piece.input]["path"]) / PartTask(piece.split, piece.index, 0, {}).file
 
 
+_lock = threading.Lock()
 _open: dict[tuple[str, str], Dataset] = {}
 _held: OrderedDict[tuple[str, str, str, int], Jets] = OrderedDict()
 
@@ -232,12 +222,14 @@ def _read(source: Mapping[str, str], piece: Piece) -> Jets:
             raise DataError(f"{manifest}: was changed meanwhile; start again")
         _open[where] = open_dataset(source["path"])
     key = (*where, piece.split, piece.index)
-    jets = _held.pop(key, None)
+    with _lock:
+        jets = _held.pop(key, None)
     if jets is None:
         jets = _open[where].read_part(piece.split, piece.index)
-    _held[key] = jets
-    while len(_held) > 1 and sum(map(_size, _held.values())) > _MOST_HELD:
-        _held.popitem(last=False)
+    with _lock:
+        _held[key] = jets
+        while len(_held) > 1 and sum(map(_size, _held.values())) > _MOST_HELD:
+            _held.popitem(last=False)
     return jets
 
 

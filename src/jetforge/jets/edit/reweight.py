@@ -17,7 +17,6 @@ from jetforge.jets.edit.pieces import (
     Piece,
     as_dataset,
     build,
-    check_workers,
     file_of,
     make_from_pieces,
     origins_of,
@@ -26,7 +25,7 @@ from jetforge.jets.edit.pieces import (
 from jetforge.jets.edit.spectra import Bins, Spectrum, field_range, read_spectrum
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
-from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 FLAT = "flat"
 

@@ -20,7 +20,6 @@ from jetforge.jets.edit.pieces import (
     Rows,
     as_dataset,
     build,
-    check_workers,
     cut,
     make_from_pieces,
     tasks_of,
@@ -28,7 +27,7 @@ from jetforge.jets.edit.pieces import (
 )
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
-from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 
 def skim(

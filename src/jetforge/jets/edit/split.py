@@ -17,7 +17,6 @@ from jetforge.jets.edit.pieces import (
     Rows,
     as_dataset,
     build,
-    check_workers,
     cut,
     make_from_pieces,
     origins_of,
@@ -25,8 +24,8 @@ from jetforge.jets.edit.pieces import (
     usual_part,
 )
 from jetforge.jets.jets import Jets
-from jetforge.jets.manifest import SPLITS
-from jetforge.jets.tasks import MadePart, PartTask
+from jetforge.jets.manifest import SPLITS, check_shares
+from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 _MAX_SEED = 2**63 - 1
 
@@ -76,10 +75,7 @@ def split(
     """
     source = as_dataset(dataset)
     check_workers(workers)
-    if len(shares) != len(SPLITS) or not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-9):
-        raise JetforgeError(
-            f"the shares are three numbers for {', '.join(SPLITS)} that add up to 1, not {list(shares)}"
-        )
+    check_shares(shares)
     if not 0 <= seed <= _MAX_SEED:
         raise JetforgeError(f"the seed is an integer from 0 to {_MAX_SEED}, not {seed}")
     parts = [origin for name in SPLITS for origin in origins_of(source, 0, name)]

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jetforge.errors import DataError
-from jetforge.jets.readers.hdf5_files import first_line
+from jetforge.errors import DataError, first_line
 
 
 class Batches:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jetforge.errors import DataError
-from jetforge.jets.readers.hdf5_files import first_line
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.limits import refuse_bomb
 
 # Run lengths make long runs of one value as short as one likes: so many values are believed anyway, or so many a byte.

@@ -16,7 +16,7 @@ from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader, unit_option
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.padded import without_padding
-from jetforge.jets.readers.ragged import joined, pieces, sums_far_from
+from jetforge.jets.readers.ragged import joined, offsets_of, pieces, sums_far_from
 
 CONSTITUENT, JET = "fjet_clus_", "fjet_"
 MOMENTUM = ("pt", "eta", "phi", "E")
@@ -62,8 +62,9 @@ class AtlasReader(Reader):
             "record also `fjet_clus_taste` (how tracks and calorimeter were combined, 0 to 2), filled up with zeros; "
             "the jet `fjet_pt, fjet_eta, fjet_phi, fjet_m`; 15 high-level quantities such as `fjet_Tau1_wta`; "
             "`labels` (1 top, 0 background); `weights` (record 15013) or `training_weights` (80030), which become "
-            "`weight`, 1 where the file has none; in the newer record `EventInfo_mcEventNumber` and 27 "
-            "`EventInfo_mcEventWeights`, the nominal one first, here `event_number` and `event_weight_0` to `_26`."
+            "`weight`, 1 where the file has none; in the newer record `EventInfo_mcEventNumber`, here "
+            "`event_number`, and in its nominal files 27 `EventInfo_mcEventWeights`, the nominal one first, here "
+            "`event_weight_0` to `_26`."
         ),
         origin=(
             "ATLAS, CERN Open Data records 15013 (doi:10.7483/OPENDATA.ATLAS.FG5F.96GA, 2022) and 80030, which "
@@ -75,20 +76,27 @@ class AtlasReader(Reader):
             "m > 40 GeV; tops are matched within 0.75 and contained. Constituents below 100 MeV are left out."
         ),
         units="MeV; here GeV, also of high-level quantities: `ecf2` in GeV^2, `ecf3` in GeV^3.",
-        licence="Not stated in the records.",
+        licence="The records name none.",
         citation=(
             "ATLAS, Accuracy versus precision in boosted top tagging with the ATLAS detector, arXiv:2407.20127; "
             "ATL-PHYS-PUB-2022-039 for the older record."
         ),
         traps=(
             "The background's pT spectrum has bumps from its generation: training must use the weights, which give "
-            "both classes the same spectrum. Only the files to train have them.",
+            "both classes the same spectrum.",
+            "The authors mean the weights for the loss. Here they are the field `weight` of every jet, and "
+            "measurements use it too: what is measured on jets of a file to train, also on a part of it that is split "
+            "off to validate or to test, is weighted. The official test files of record 80030 have no weights, and "
+            "their jets count 1. Whether the test file of record 15013 has them is not confirmed; where there are "
+            "any, they are used.",
             "Performance is quoted with systematic uncertainties from the varied files of record 80030.",
             "The jet's momentum is calibrated and not recomputed in varied files: the sum of the constituents has "
-            "about 0.87 of its pT.",
+            "another.",
             "Padding has taste 0 as real constituents may: it is known by its pT. In varied files constituents may be "
             "out of order, with padding among them, or have a negative energy from smearing.",
-            "The files of record 80030 are gzipped as a whole and have to be unpacked.",
+            "The files of record 80030 are gzipped as a whole and have to be unpacked. The authors' description calls "
+            "the varied sets otherwise than the files are called: esup is its ces_up, teg its track_eff_global, and so "
+            "on.",
             "Events whose number is a multiple of 10 are for testing; the parts that are for training have no "
             "validation files of their own.",
         ),
@@ -97,8 +105,8 @@ class AtlasReader(Reader):
         "unit": unit_option(default="MeV"),
         "selection": Option(
             "none",
-            "paper: leave out constituents below 100 MeV, then jets with fewer than 3 or with m <= 40 GeV; published "
-            "files are so already, but for variations",
+            "paper: leave out constituents below 100 MeV, then jets with fewer than 3 (before leading) or with m <= 40 "
+            "GeV; published files are so already, but for variations",
             ("none", "paper"),
         ),
         "preprocessing": Option(
@@ -110,10 +118,14 @@ class AtlasReader(Reader):
             ("none", "paper"),
         ),
         "leading": Option(
-            0, "keep the first so many constituents, which are the hardest, 0 for all; the authors' trainings took 80"
+            0,
+            "keep the so many hardest constituents of each jet, in order of pT, 0 for all as they are; the authors' "
+            "trainings took 80",
         ),
         "negative": Option(
-            "refuse", "what becomes of constituents of negative pT or energy, in varied files", ("refuse", "drop")
+            "refuse",
+            "what becomes of constituents of negative pT or energy, in varied files; those dropped are not counted",
+            ("refuse", "drop"),
         ),
     }
 
@@ -140,13 +152,14 @@ class AtlasReader(Reader):
     def read(self, start: int, stop: int) -> Jets:
         """Return the jets of a range of rows; see `Reader.read`."""
         # A few rows at a time, in whole chunks of the file: padding takes four times the memory of what remains.
-        offsets, columns = joined([self._read_rows(*piece) for piece in pieces(start, stop, self._rows_at_once)])
+        blocks = [self._read_rows(*piece) for piece in pieces(start, stop, self._rows_at_once)]
+        offsets, columns = joined([block[:2] for block in blocks])
         jets = Jets(offsets, columns, self._fields(start, stop))
         self._check_sums(jets, start)
         self.left_out = {}
         if self.settings["selection"] == "none":
             return jets
-        few = np.diff(offsets) < FEWEST_CONSTITUENTS
+        few = np.concatenate([block[2] for block in blocks]) < FEWEST_CONSTITUENTS
         light = jets["mass"] <= SMALLEST_MASS if "mass" in jets.fields else np.zeros(len(jets), dtype=np.bool_)
         self.left_out = {
             f"fewer than {FEWEST_CONSTITUENTS} constituents": int(few.sum()),
@@ -201,13 +214,11 @@ class AtlasReader(Reader):
             raise self.error(f"'{name}' is {len(found)} rows of {found.dtype}; '{CONSTITUENT}pt' has {self.num_rows}")
         return found
 
-    def _read_rows(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
-        """Return offsets and columns of the constituents of some rows."""
-        leading = self.settings["leading"] or None
-        given = {
-            name: hdf5_files.rows(found, self.path, start, stop)[:, :leading]
-            for name, found in self._constituents.items()
-        }
+    def _read_rows(
+        self, start: int, stop: int
+    ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]], npt.NDArray[np.int64]]:
+        """Return offsets and columns of the constituents of some rows, and their numbers before `leading`."""
+        given = {name: hdf5_files.rows(found, self.path, start, stop) for name, found in self._constituents.items()}
         row, rule = _first_wrong(
             given["pt"], given["eta"], given["phi"], given["E"],
             self.settings["negative"] == "drop", self.settings["selection"] == "paper",
@@ -218,6 +229,10 @@ class AtlasReader(Reader):
         if self.settings["selection"] == "paper":
             keep &= given["pt"] >= SMALLEST_PT / self.to_gev
         offsets, flat = without_padding(keep, given)
+        counts = np.diff(offsets)
+        if self.settings["leading"]:
+            offsets, hardest = _hardest(offsets, flat["pt"], self.settings["leading"])
+            flat = {name: values[hardest] for name, values in flat.items()}
         pt, eta, phi, energy = (flat[name].astype(np.float64) for name in MOMENTUM)
         pt, energy = pt * self.to_gev, energy * self.to_gev
         columns: dict[str, npt.NDArray[Any]] = {
@@ -229,7 +244,7 @@ class AtlasReader(Reader):
             features = np.empty((len(FEATURES), len(pt)), dtype=np.float32)
             _preprocess(offsets, pt / UNITS["MeV"], eta, phi, energy / UNITS["MeV"], features)
             columns |= dict(zip(FEATURES, features, strict=True))
-        return offsets, columns
+        return offsets, columns, counts
 
     def _checked_taste(
         self, taste: npt.NDArray[Any], offsets: npt.NDArray[np.int64], start: int
@@ -275,6 +290,16 @@ class AtlasReader(Reader):
                 f"the constituents of a jet of pT {stated[jet]:.4g} GeV add up to {pt[jet]:.4g} GeV: damaged",
                 start + jet,
             )
+
+
+def _hardest(
+    offsets: npt.NDArray[np.int64], pt: npt.NDArray[Any], most: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return offsets and places of the hardest constituents of each jet, hardest first, equal ones as they were."""
+    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    place = np.lexsort((-pt, jet))
+    place = place[np.arange(len(pt)) - offsets[:-1][jet] < most]
+    return offsets_of(np.minimum(np.diff(offsets), most)), place
 
 
 @njit(cache=True, nogil=True)

@@ -193,8 +193,11 @@ def _checked_value(name: str, option: Option, value: str | bool | int | float) -
         return truth[str(value).lower()]
     try:
         converted = kind(value)
-    except ValueError:
+        whole = kind is not int or float(value) == converted
+    except (ValueError, TypeError, OverflowError):
         raise wrong from None
+    if not whole:
+        raise wrong
     if isinstance(converted, float) and not np.isfinite(converted):
         raise wrong
     if option.choices and converted not in option.choices:

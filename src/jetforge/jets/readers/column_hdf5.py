@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.column_mapping import nearest
 from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Table, plain
@@ -88,7 +88,7 @@ class Hdf5Table(Table):
             return not found.shape or bool(found.dtype.hasobject)
         except Exception as error:  # h5py raises whatever it likes for damaged files
             raise DataError(
-                f"{self.path}: '{home}' cannot be read ({hdf5_files.first_line(error)}); copy the file again"
+                f"{self.path}: '{home}' cannot be read ({first_line(error)}); copy the file again"
             ) from None
 
     def _dataset(self, home: str) -> Any:

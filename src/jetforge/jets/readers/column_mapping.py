@@ -16,6 +16,9 @@ _CARTESIAN = ("px", "py", "pz")
 _DIRECTIONS = ("eta", "y")
 _RESERVED = ("px", "py", "pz", "energy")
 _OWN_KEYS = {"label": "label", "weight": "weight", "split": "split"}
+# Names of quantities in the unit of the momenta, also behind a prefix (raw_pt), unless that says it is none (log_pt).
+_IN_UNIT = ("pt", "px", "py", "pz", "energy", "mass", "sdmass", "msoftdrop")
+_WITHOUT_UNIT = {"log", "ln", "rel", "relative", "frac", "fraction", "share", "ratio"}
 
 Value = int | str
 
@@ -110,7 +113,9 @@ class ColumnMapping(_Section):
     momentum : MomentumColumns
         Columns of the constituents' four-momenta: lists, or rows of a fixed length that are filled up with zeros.
     unit : str
-        ``GeV`` or ``MeV``: of the momenta, and of what is called ``pt, px, py, pz, energy, mass`` by us.
+        ``GeV`` or ``MeV``: of the momenta, and of further columns, see `is_in_unit`.
+    in_unit : list, optional
+        Our names of further columns that are in this unit too.
     table : str, optional
         The TTree of a ROOT file, or the group of an HDF5 file.
     constituents : dict
@@ -150,6 +155,7 @@ class ColumnMapping(_Section):
 
     momentum: MomentumColumns
     unit: Literal["GeV", "MeV"] = "GeV"
+    in_unit: tuple[str, ...] = ()
     table: str | None = None
     constituents: dict[str, str] = {}
     jets: dict[str, str] = {}
@@ -185,6 +191,24 @@ class ColumnMapping(_Section):
         if self.mask is not None and self.number is not None:
             raise ValueError("give mask or number, not both")
         return self
+
+    @model_validator(mode="after")
+    def _units_of_columns(self) -> ColumnMapping:
+        named = {*self.constituents.values(), *self.jets.values()}
+        unknown = next((name for name in self.in_unit if name not in named), None)
+        if unknown is not None:
+            raise ValueError(f"in_unit: '{unknown}' is no name in constituents or jets; {nearest(unknown, named)}")
+        return self
+
+    def is_in_unit(self, name: str) -> bool:
+        """Say whether a column, by our name, is in the unit of the momenta.
+
+        It is if `in_unit` says so, or if it is called ``pt``, ``px``, ``py``, ``pz``, ``energy``, ``mass``, ``sdmass``
+        or ``msoftdrop``, alone or behind a prefix such as in ``raw_pt``; but not behind one such as in ``log_pt`` or
+        ``rel_pt``.
+        """
+        *prefix, quantity = name.lower().split("_")
+        return name in self.in_unit or (quantity in _IN_UNIT and not _WITHOUT_UNIT & {*prefix})
 
     def columns(self) -> Iterator[tuple[str, str, str]]:
         """Yield for each column its key in the mapping, its name in the file, and what it must be.

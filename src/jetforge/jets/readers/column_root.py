@@ -11,8 +11,8 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
-from jetforge.jets.readers import hdf5_files, root_files
+from jetforge.errors import DataError, first_line
+from jetforge.jets.readers import root_files
 from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, Lists, Table, class_names, plain
 
 
@@ -75,9 +75,7 @@ class RootTable(Table):
                 if counter is not None and counter.member("fName") in names:
                     self._counters[name] = counter.member("fName")
         except Exception as error:  # a damaged file makes uproot raise anything
-            raise DataError(
-                f"{self.path}: its branches cannot be read ({hdf5_files.first_line(error)}); copy it again"
-            ) from None
+            raise DataError(f"{self.path}: its branches cannot be read ({first_line(error)}); copy it again") from None
         self.names = tuple(name for name in self._kinds if name not in self._counters.values())
 
     def _notes(self) -> tuple[tuple[str, ...], bool]:
@@ -88,9 +86,7 @@ class RootTable(Table):
                 return (), False
             return class_names(str(self._file["classes"]).encode()), True
         except Exception as error:  # as above
-            raise DataError(
-                f"{self.path}: 'classes' cannot be read ({hdf5_files.first_line(error)}); copy it again"
-            ) from None
+            raise DataError(f"{self.path}: 'classes' cannot be read ({first_line(error)}); copy it again") from None
 
     def _column(self, name: str, array: ak.Array, lengths: dict[str, npt.NDArray[Any]], start: int) -> Any:
         if array.ndim == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,14 @@ from jetforge.jets.readers.column_parquet import ParquetTable
 from jetforge.jets.readers.column_root import RootTable
 from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table
 from jetforge.jets.readers.contents import Contents
+from jetforge.jets.readers.momenta import cartesian
 from jetforge.jets.readers.padded import not_all_zero
 from jetforge.jets.readers.ragged import row_of
 
 _MOMENTUM = ("px", "py", "pz")
 _ENERGIES = ("energy", "mass")
-# In the unit of the momenta.
-_DIMENSIONAL = ("pt", "px", "py", "pz", "energy", "mass")
-_TYPES = {"pid": np.int32, "charge": np.float32}
+_PID, _CHARGE = "pid", "charge"
+_LARGEST_PID = 2**31 - 1
 # A column of so many different labels numbers something else.
 _MOST_CLASSES = 1000
 _SCAN_ROWS = 1 << 20
@@ -57,22 +57,29 @@ class ColumnsReader(Reader):
             "pt), `label`, `weight` and `split` mean what they say; so do files that `jetforge convert --to "
             "parquet` or `--to root` wrote. For other names write a mapping, a YAML file, and give --format "
             "columns --option mapping=FILE. Its keys: `momentum` with the columns of px, py, pz, or of pt, phi "
-            "and eta (or y, the rapidity), and one of energy, mass and `massless: true`; `unit` GeV or MeV; "
-            "`table`, the tree or group; `constituents` and `jets`, our name for each further column; `label` "
-            "with `column` and `classes` in the order of their numbers (or CLASS: VALUE), or `one_hot` with "
-            "CLASS: COLUMN; `weight`; `split` with `column` and what it says for train, val and test; `mask` or "
-            "`number`, for padding that is not zero. Example: `{momentum: {pt: part_pt, eta: part_eta, phi: "
-            "part_phi, mass: part_m}, jets: {jet_sdmass: sdmass}, label: {column: y, classes: [qcd, top]}}`."
+            "and eta (or y, the rapidity), and one of energy, mass and `massless: true`; `unit` GeV or MeV, and "
+            "`in_unit` with further names of columns that are in it; `table`, the tree or group; `constituents` and "
+            "`jets`, our name for each further column; `label` with `column` and `classes` in the order of their "
+            "numbers (or CLASS: VALUE), or `one_hot` with CLASS: COLUMN; `weight`; `split` with `column` and what it "
+            "says for train, val and test; `mask` or `number`, for padding that is not zero. Example: `{momentum: "
+            "{pt: part_pt, eta: part_eta, phi: part_phi, mass: part_m}, jets: {jet_sdmass: sdmass}, label: {column: "
+            "y, classes: [qcd, top]}}`."
         ),
         origin="Your own.",
         made="As you made it.",
-        units="GeV, or MeV if the mapping or the option unit says so.",
+        units=(
+            "GeV, or MeV if the mapping or the option unit says so: momenta, further columns whose name is or ends in "
+            "pt, px, py, pz, energy, mass, sdmass or msoftdrop (`raw_pt`, but not `log_pt` or `rel_pt`), and those in "
+            "the mapping's `in_unit`."
+        ),
         licence="Yours.",
         citation="Yours.",
         traps=(
             "With a mapping only the columns that it names are read.",
-            "Constituents whose momentum is all zero are padding and dropped, also at the end of lists; the mapping's "
-            "`padding: false` keeps them.",
+            "Constituents with px, py, pz (or pT) of zero, and the energy if it is stored, are padding and dropped, "
+            "whatever their mass and angles, also at the end of lists; the mapping's `padding: false` keeps them.",
+            "Numbers of constituents have to be finite, and `pid` whole: a file with NaN in one of its lists is "
+            "refused with the row, and read with a mapping that leaves the column out. Fields of jets may be NaN.",
             "Without names of classes a column of labels has the classes class0, class1 and so on up to the largest "
             "number in it.",
         ),
@@ -220,9 +227,20 @@ class ColumnsReader(Reader):
             flat = {name: values[keep] for name, values in flat.items()}
         made: dict[str, npt.NDArray[Any]] = self._four_momenta(momentum, offsets, start)
         for name, ours in mapping.constituents.items():
+            self._refuse_strange(name, ours, flat[name], offsets, start)
             values = self._in_gev(ours, flat[name])
-            made[ours] = values.astype(_TYPES[ours], copy=False) if ours in _TYPES else values
+            made[ours] = values.astype({_PID: np.int32, _CHARGE: np.float32}.get(ours, values.dtype), copy=False)
         return offsets, made
+
+    def _refuse_strange(
+        self, name: str, ours: str, values: npt.NDArray[Any], offsets: npt.NDArray[np.int64], start: int
+    ) -> None:
+        """Refuse numbers of constituents that are not finite, and particle numbers that are none."""
+        if values.dtype.kind == "f":
+            self.refuse(~np.isfinite(values), name, values, "no finite number", start, offsets)
+        if ours == _PID and values.dtype != np.int32:
+            whole = (values == np.trunc(values)) & (values >= -_LARGEST_PID) & (values <= _LARGEST_PID)
+            self.refuse(~whole, name, values, "no number of a particle (pid)", start, offsets)
 
     def _aligned(
         self, columns: Mapping[str, Any], start: int
@@ -269,10 +287,8 @@ class ColumnsReader(Reader):
         if zeros_are_padding is None:
             zeros_are_padding = mapping.mask is None and mapping.number is None
         if zeros_are_padding:
-            # Without transverse momentum there is no direction, whatever the padding of the angles is.
-            looked_at = ["pt"] if "pt" in momentum else list(momentum)
-            if "pt" in momentum and "energy" in momentum:
-                looked_at.append("energy")
+            # Without momentum there is no direction, whatever the padding of the angles and of the mass is.
+            looked_at = [name for name in ("px", "py", "pz", "pt", "energy") if name in momentum]
             keep &= not_all_zero(*(momentum[name].reshape(1, -1) for name in looked_at))[0]
         return np.asarray(keep)
 
@@ -281,7 +297,7 @@ class ColumnsReader(Reader):
     ) -> dict[str, npt.NDArray[Any]]:
         values = {name: self._in_gev(name, column).astype(np.float64, copy=False) for name, column in given.items()}
         with np.errstate(all="ignore"):
-            px, py, pz, energy = _cartesian(values)
+            px, py, pz, energy = cartesian(values)
             strange = ~np.isfinite(px + py + pz + energy)
         if "pt" in values:
             strange |= values["pt"] < 0
@@ -329,7 +345,7 @@ class ColumnsReader(Reader):
         return values
 
     def _in_gev(self, name: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return values * self.to_gev if name in _DIMENSIONAL and self.to_gev != 1 else values
+        return values * self.to_gev if self.to_gev != 1 and self.mapping.is_in_unit(name) else values
 
 
 def _open_table(path: Path, name: str | None, wanted: Sequence[str]) -> Table:
@@ -343,23 +359,6 @@ def _open_table(path: Path, name: str | None, wanted: Sequence[str]) -> Table:
     if head == b"\x89HDF\r\n\x1a\n":
         return Hdf5Table(path, name)
     raise DataError(f"{path}: columns are read from Parquet, ROOT and HDF5 files, and it is none")
-
-
-def _cartesian(given: Mapping[str, npt.NDArray[np.float64]]) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield px, py, pz and energy."""
-    mass = given.get("mass", np.zeros(1))
-    if "px" in given:
-        px, py, pz = (given[name] for name in _MOMENTUM)
-    else:
-        px, py = given["pt"] * np.cos(given["phi"]), given["pt"] * np.sin(given["phi"])
-        if "eta" in given:
-            pz = given["pt"] * np.sinh(given["eta"])
-        elif "energy" in given:
-            pz = given["energy"] * np.tanh(given["y"])
-        else:
-            pz = np.sqrt(given["pt"] ** 2 + mass * np.abs(mass)) * np.sinh(given["y"])
-    yield from (px, py, pz)
-    yield given["energy"] if "energy" in given else np.sqrt(px**2 + py**2 + pz**2 + mass * np.abs(mass))
 
 
 def _offsets(column: Any) -> npt.NDArray[np.int64]:

@@ -61,11 +61,13 @@ class DelphesReader(Reader):
         origin="Delphes, https://github.com/delphes/delphes.",
         made="Fast detector simulation of generator events; the card says of which detector, with which pile-up.",
         units="GeV, mm.",
-        licence="Not stated: that of whoever made the events.",
+        licence="That of whoever made the events; files do not state it.",
         citation="de Favereau et al., DELPHES 3, arXiv:1307.6346.",
         traps=(
             *event_jets.TRAPS,
-            "Delphes' own jets (`Jet`, `FatJet`) are not read: they may be corrected, or made of other objects.",
+            "Delphes' own jets (`Jet`, `FatJet`) are not read: they may be corrected, or made of other objects. Nor is "
+            "what PUPPI leaves of the candidates, a collection such as `PuppiParticles` of JetClass-II: where the card "
+            "runs it, candidates are those before, with the particles of pile-up.",
             "Tracks have a mass since Delphes 3.5.0; before, they are massless. Impact parameters `D0`, `DZ` and their "
             "errors are read where the tree has them; photons and neutral hadrons have zeros.",
             "The kind of neutral hadrons is not known: their PDG number is 0.",
@@ -147,7 +149,10 @@ class DelphesReader(Reader):
         names = [*needed, *(name for name in further if f"{collection.name}.{name}" in self._names)]
         counts, flat = self._flat(collection.name, names, start, stop)
         event = np.repeat(np.arange(stop - start), counts)
-        keep = flat[collection.pt] != 0
+        pt = flat[collection.pt]
+        name = f"{collection.name}.{collection.pt}"
+        self.refuse(pt < 0, name, pt, "negative: no momentum", start, offsets_of(counts))
+        keep = pt != 0
         flat = {name: values[keep] for name, values in flat.items()}
         pt, eta, phi = (flat[name] for name in (collection.pt, "Eta", "Phi"))
         columns: _Columns = {**four_momenta(pt, eta, phi, flat.get("Mass", np.zeros(len(pt))))}

@@ -55,7 +55,7 @@ class EnergyFlowReader(Reader):
             "jets; 1.6 M to train and 200 k each to validate and test are usual."
         ),
         units="GeV.",
-        licence="Not stated.",
+        licence="Not found by us.",
         citation=(
             "Komiske, Metodiev, Thaler, Energy Flow Networks: Deep Sets for Particle Jets, JHEP 01 (2019) 121, "
             "arXiv:1810.05165."

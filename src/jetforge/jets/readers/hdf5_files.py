@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.limits import refuse_bomb, refuse_long_rows
 
 # What h5py raises for damaged files has no end.
@@ -137,11 +137,6 @@ def rows(found: Any, path: Path, start: int, stop: int) -> npt.NDArray[Any]:
     if values.dtype.names is None and not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     return np.asarray(values)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, shortened, or its kind where it says nothing."""
-    return str(error).strip().split("\n")[0][:120] or type(error).__name__
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:

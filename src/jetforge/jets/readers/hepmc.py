@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import JetforgeError
+from jetforge.errors import JetforgeError, first_line
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers import event_jets
 from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.hepmc_text import EventText, version_of
 from jetforge.jets.readers.ragged import offsets_of, row_of
 from jetforge.physics.arguments import number

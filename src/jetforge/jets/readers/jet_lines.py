@@ -10,9 +10,8 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers import json_momenta
-from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.limits import MAX_LINE_BYTES, refuse_bomb
 
 _BROKEN = (OSError, EOFError, zlib.error, ValueError)

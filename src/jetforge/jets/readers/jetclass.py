@@ -51,13 +51,13 @@ class JetClassReader(ParticleJetsReader):
             "jets to train, 5 M to validate, 20 M to test, 100 k a file."
         ),
         units="GeV; impact parameters in mm.",
-        licence="MIT, as the data set's page on Hugging Face states; not stated for the record on Zenodo.",
+        licence="MIT, as the data set's page on Hugging Face states; that of the record on Zenodo was not found by us.",
         citation="Qu, Li, Qian, Particle Transformer for Jet Tagging, arXiv:2202.03772.",
         traps=(
             "part_deta (here `deta`) is eta of the constituent minus eta of the jet, with its sign flipped for jets "
             "of negative eta.",
-            "The ten labels are of three types in one file (float, int, bool), and part_charge and jet_nparticles "
-            "are floats.",
+            "The ten labels may be of several types in one file (float, int, bool), and part_charge and "
+            "jet_nparticles floats.",
             "A constituent's energy comes from its pT, eta, phi and mass; `jet_energy` is that of the clustered jet, "
             "and the sum of the energies need not be it.",
             "Hadrons other than pions, kaons and protons have none of the five flags.",

@@ -22,14 +22,18 @@ from jetforge.jets.readers.jetclass_layout import (
     has_particles,
     made,
     particle_columns,
+    snake,
 )
-from jetforge.jets.readers.momenta import four_momenta
+from jetforge.jets.readers.momenta import four_momenta, no_momenta
+from jetforge.jets.readers.ragged import offsets_of
 
 LABEL = "jet_label"
 GENERATED, GENERATED_JET, TRUTH = "genpart_", "genjet_", "aux_genpart_"
 PREFIXES = {"reconstructed": PART, "generated": GENERATED, "truth": TRUTH}
 LEFT_OUT = {GENERATED: "no generated jet", TRUTH: "no particle of the hard process"}
 RESONANCE = ("pt", "eta", "phi", "mass", "pid")
+IS_X, IS_Y, IS_TAU_PRODUCT = "isResX", "isResY", "isTauDecayProd"
+TAU, TAU_NEUTRINO = 15, 16
 
 
 class JetClass2Reader(ParticleJetsReader):
@@ -73,6 +77,11 @@ class JetClass2Reader(ParticleJetsReader):
             "A jet without a matched generated jet has zeros in genjet_* and no genpart_*; such jets are left out "
             "with particles=generated, and those without a chosen particle with particles=truth. The field `row` "
             "then says which row a jet was.",
+            "Of the chosen particles particles=truth takes those that are not resonances X and Y, nor taus whose "
+            "products are listed: they add up to X, also with particles outside of the jet, and with neutrinos. mass "
+            "and y are then those of this sum, while pt, eta, phi and energy stay those of the reconstructed jet.",
+            "Partons of QCD jets have no mother in the list, and may come from each other: with particles=truth their "
+            "sum is not the jet's momentum.",
             "Impact parameters and their errors of neutral constituents are 0, not missing.",
         ),
     )
@@ -81,7 +90,7 @@ class JetClass2Reader(ParticleJetsReader):
         "particles": Option(
             "reconstructed",
             "what is taken as the constituents of a jet: reconstructed particles, those of the matched generated "
-            "jet, or the chosen particles of the hard process",
+            "jet, or the chosen particles of the hard process (the last of each decay)",
             tuple(PREFIXES),
         ),
     }
@@ -102,7 +111,7 @@ class JetClass2Reader(ParticleJetsReader):
         lists = particle_columns(names, self._prefix)
         if not lists:
             raise self.error(f"it has no {self._prefix}*: no particles={self.settings['particles']}")
-        resonance = [TRUTH + name for name in (*RESONANCE, "isResX", "isResY")]
+        resonance = [TRUTH + name for name in (*RESONANCE, IS_X, IS_Y)]
         self._has_resonances = set(resonance) <= set(names)
         more = [name for name in resonance if self._has_resonances and name not in lists]
         return [*lists, *more, *(name for name in names if name.startswith((JET, GENERATED_JET)))]
@@ -125,7 +134,8 @@ class JetClass2Reader(ParticleJetsReader):
         if self._has_resonances:
             fields |= self._resonances(found, start)
         if self._prefix == TRUTH:
-            columns = self._with_momenta(columns)
+            columns = self._with_momenta(columns, offsets, start)
+            offsets, columns = self._last_particles(offsets, columns)
         jets = made(offsets, columns, {**fields, "label": label})
         return jets if self._prefix == PART else self._without_empty(jets, start)
 
@@ -137,7 +147,7 @@ class JetClass2Reader(ParticleJetsReader):
     def _resonances(self, found: Mapping[str, Any], start: int) -> dict[str, Values]:
         """Return the kinematics of X and of the first two Y of each jet."""
         chosen = {name: column for name, column in found.items()
-                  if name.removeprefix(TRUTH) in (*RESONANCE, "isResX", "isResY")}  # fmt: skip
+                  if name.removeprefix(TRUTH) in (*RESONANCE, IS_X, IS_Y)}  # fmt: skip
         offsets, columns = self._lists(chosen, TRUTH, start)
         owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         fields: dict[str, Values] = {}
@@ -153,12 +163,29 @@ class JetClass2Reader(ParticleJetsReader):
                     fields[f"{name}_{quantity}"] = field
         return fields
 
-    def _with_momenta(self, columns: dict[str, Values]) -> dict[str, Values]:
+    def _last_particles(self, offsets: Ints, columns: dict[str, Values]) -> tuple[Ints, dict[str, Values]]:
+        """Return the particles whose own products are not among them, so that their sum counts nothing twice."""
+        number = len(offsets) - 1
+        owner = np.repeat(np.arange(number), np.diff(offsets))
+        keep = (columns[snake(IS_X)] == 0) & (columns[snake(IS_Y)] == 0)
+        of_tau = columns.get(snake(IS_TAU_PRODUCT), np.zeros(len(owner), dtype=np.int8)) != 0
+        pid = columns["pid"]
+        for sign in (1, -1):
+            # A tau whose products are listed has its neutrino, of the same sign, among them.
+            has_products = np.zeros(number, dtype=np.bool_)
+            has_products[owner[of_tau & (pid == sign * TAU_NEUTRINO)]] = True
+            keep &= ~((pid == sign * TAU) & ~of_tau & has_products[owner])
+        return offsets_of(np.bincount(owner[keep], minlength=number)), {n: v[keep] for n, v in columns.items()}
+
+    def _with_momenta(self, columns: dict[str, Values], offsets: Ints, start: int) -> dict[str, Values]:
         """Return particles with four-momenta in place of pt, eta and phi."""
-        missing = [name for name in RESONANCE[:-1] if name not in columns]
+        missing = [name for name in (*RESONANCE, IS_X, IS_Y) if snake(name) not in columns]
         if missing:
-            raise self.error(f"no column {TRUTH}{missing[0]}: the chosen particles have no momentum")
-        return {**four_momenta(*(columns.pop(name) for name in RESONANCE[:-1])), **columns}
+            raise self.error(f"no column {TRUTH}{missing[0]}: what the chosen particles are cannot be told")
+        pt, eta, phi, mass = (columns.pop(name) for name in RESONANCE[:-1])
+        wrong = no_momenta(eta, phi, mass, pt=pt)
+        self.refuse(wrong, f"{TRUTH}pt", pt, "and with its eta, phi and mass no momentum", start, offsets)
+        return {**four_momenta(pt, eta, phi, mass), **columns}
 
     def _without_empty(self, jets: Jets, start: int) -> Jets:
         jets.fields["row"] = np.arange(start, start + len(jets))

@@ -42,11 +42,12 @@ class JetNetReader(Reader):
             "(150 particles)."
         ),
         made=(
-            "Simulated jets with transverse momenta of some 1 TeV, those of the hls4ml data set "
-            "(doi:10.5281/zenodo.3602260); 170,000 to 178,000 jets a class."
+            "Simulated jets with transverse momenta of some 1 TeV, made of a sample of the kind of the hls4ml data set "
+            "(doi:10.5281/zenodo.3602260; not confirmed that it is the same); in the record of 30 particles 170,000 to "
+            "178,000 jets a class."
         ),
         units="GeV for the jets; particles are relative to their jet.",
-        licence="CC BY 4.0.",
+        licence="CC BY 4.0 for the record of 30 particles, as a third party states; not found by us for that of 150.",
         citation=(
             "Kansal et al., Particle Cloud Generation with Message Passing Generative Adversarial Networks, "
             "arXiv:2106.11535."

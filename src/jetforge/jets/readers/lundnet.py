@@ -42,7 +42,8 @@ class LundNetReader(Reader):
         layout=(
             'Text, gzipped or not, in which every line is a jet in JSON: a list of objects `{"E":..., "px":..., '
             '"py":..., "pz":...}`, or of lists `[px, py, pz, E]`. A line that is a string belongs to a header. In the '
-            "published files the first entry of each line is the jet itself, and the others are its constituents. "
+            "authors' sample of 500 jets (repository JetsGame/GroomRL, commit c33cb01), the one file of theirs that "
+            "was looked at, the first entry of each line is the jet itself, and the others are its constituents. "
             "Whether it is follows from the sums, unless the option `first` says it; the jet then gives the fields "
             "`pt, eta, phi, y, mass, energy`."
         ),
@@ -51,16 +52,18 @@ class LundNetReader(Reader):
             "Pythia 8.223 at 14 TeV, tune 4C; pi0 and B hadrons do not decay. QCD dijets, WW and ttbar with hadronic "
             "decays; the two hardest anti-kt jets with R = 1.0 (R = 0.4 where the name says R04), |y| < 2.5 and pT "
             "above 200 GeV, 500 GeV or 2 TeV. `_parton` and `_hadron` are without multiparton interactions, the first "
-            "without hadronisation too; `_delphes` is after a detector simulation. 500,000 jets a file to train, "
-            "50,000 each to validate and to test."
+            "without hadronisation too; `_delphes` is, by its name, after a detector simulation. 500,000 jets a file "
+            "to train, 50,000 each to validate and to test."
         ),
         units="GeV.",
-        licence="Not stated.",
+        licence="None found: the repository has no file with a licence.",
         citation="Dreyer and Qu, Jet tagging in the Lund plane with graph networks, arXiv:2012.08526.",
         traps=(
-            "The first entry of a line is the sum of the others; taken for a constituent, it doubles the jet.",
-            "Numbers have six digits, so that masses of constituents are rounding, and the jet's own mass is off by "
-            "GeV where it is far more energetic than heavy: the sum of the constituents has a better one.",
+            "The first entry of a line is the sum of the others, in that sample; taken for a constituent, it doubles "
+            "the jet.",
+            "Numbers have six digits in that sample, so that masses of constituents are rounding, and the jet's own "
+            "mass is off by GeV where it is far more energetic than heavy: the sum of the constituents has a better "
+            "one.",
             "No class is stored: name it with the file, as in qcd=test_QCD_500GeV.json.gz.",
             "The files in the folder declusterings are Lund planes, not constituents.",
             "LundNet's own reader takes a damaged or cut file for a shorter one; here it is refused.",

@@ -41,10 +41,10 @@ class Ml4SciReader(Reader):
         title="ML4SCI quark and gluon jet images",
         layout=(
             "HDF5 with `X_jets` (n, 125, 125, 3), `m0`, `pt`, `y`, or Parquet with the same columns, `X_jets` as "
-            "nested lists of 3 x 125 x 125. Channels are 0 tracks (sum of pT), 1 ECAL (energy), 2 HCAL (energy), "
-            "rows steps in pseudorapidity, columns steps in azimuth; `y` is 1 for quark and 0 for gluon jets. Each "
-            "pixel that is not zero is one constituent with `row`, `column`, `channel` and `value`; "
-            "`jetforge.jets.pixels.pixel_images` gives the dense images back."
+            "nested lists of 3 x 125 x 125. Channels are taken for 0 tracks (sum of pT), 1 ECAL (energy), 2 HCAL "
+            "(energy), rows for steps in pseudorapidity, columns for steps in azimuth, `y` for 1 of quark and 0 of "
+            "gluon jets, as in the authors' program. Each pixel that is not zero is one constituent with `row`, "
+            "`column`, `channel` and `value`; `jetforge.jets.pixels.pixel_images` gives the dense images back."
         ),
         origin="ML4SCI, quark-gluon_data-set_n139306.hdf5 and QCDToGGQQ_IMGjet_RH1all_jet0_run*.snappy.parquet.",
         made=(
@@ -53,18 +53,21 @@ class Ml4SciReader(Reader):
             "which each has 1/25 of the energy."
         ),
         units="GeV.",
-        licence="Not stated.",
+        licence="Not found by us.",
         citation=(
             "Andrews et al., End-to-End Jet Classification of Quarks and Gluons with the CMS Open Data, "
             "arXiv:1902.08276."
         ),
         traps=(
-            "Some notes on the web say that y = 0 is quark; the program that wrote the files sets y = 1 for quarks.",
-            "Some notes list the channels as ECAL, HCAL, tracks; the program stacks tracks, ECAL, HCAL.",
+            "Some notes on the web say that y = 0 is quark; the authors' program for such files (MLAnalyzer) sets 1 "
+            "for quarks. The files themselves do not say.",
+            "Some notes list the channels as ECAL, HCAL, tracks; the authors' program stacks tracks, ECAL, HCAL. For "
+            "the HDF5 file of 139,306 jets neither is confirmed.",
             "Four-momenta are made up: massless, the value as pT although ECAL and HCAL have energies, at the "
             "pixel's centre relative to that of the image; channels overlap, and the sum is not the jet. Pixels "
             "below zero have no momentum.",
-            "The HDF5 file and the three Parquet files hold the same 139,306 jets.",
+            "The HDF5 file and the three Parquet files have as many jets, 139,306, and probably the same: do not join "
+            "them.",
             "Low-resolution images (`X_jets_LR`), where there, are not read.",
         ),
     )

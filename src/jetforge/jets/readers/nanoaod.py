@@ -14,9 +14,10 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.readers import root_files
 from jetforge.jets.readers.base import FormatCard, Option, Reader
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.momenta import four_momenta
+from jetforge.jets.readers.momenta import four_momenta, no_momenta
 from jetforge.jets.readers.nanoaod_truth import CLASSES, Particles, classify
 from jetforge.jets.readers.ragged import offsets_of, sums_far_from
+from jetforge.physics.constituent_fields import charges
 
 TREE = "Events"
 JET = "FatJet_"
@@ -63,9 +64,11 @@ class NanoAodReader(Reader):
             "ROOT tree `Events`, an entry an event. Jets: `FatJet_*`. Candidates: `PFCand_*` with the links "
             "`FatJetPFCand_jetIdx`, `FatJetPFCand_pfCandIdx` (NanoAODv15) or `FatJetPFCand_PFCandIdx` (JMENano), or "
             "`PFCands_*` with `FatJetPFCands_jetIdx`, `FatJetPFCands_pFCandsIdx` (PFNano). Simulation has generator "
-            "particles `GenPart_*`, from which jets get their class: top, higgs, z, w where the particle and all "
-            "quarks of its decay are within `match_radius` of the jet's axis in (eta, phi), partial where only some "
-            "visible product is, and qcd otherwise."
+            "particles `GenPart_*`, from which jets get their class: top, higgs, z or w where the particle and all "
+            "quarks of its decay (3 of a top, 2 or 4 of a Higgs, 2 of a W or Z boson) are within `match_radius` of the "
+            "jet's axis in (eta, phi), without leptons among the products; partial where some quark, gluon, photon "
+            "or charged lepton is that a top, W, Z or Higgs boson or a particle of new physics decays to; and qcd "
+            "otherwise."
         ),
         origin=(
             "CMS, for example on the CERN Open Data portal: PFNano of 2016 data, records 31300 to 31316, and "
@@ -76,7 +79,7 @@ class NanoAodReader(Reader):
             "(170 GeV in NanoAODv15)."
         ),
         units="GeV.",
-        licence="CC0 1.0 for CMS open data; not stated for other files.",
+        licence="CC0 1.0 for CMS open data; that of other files is whoever made them to say.",
         citation="Bertolini et al., arXiv:1407.6013 (PUPPI); CMS, Pileup mitigation at CMS, arXiv:2003.00503.",
         traps=(
             "`FatJet_pt` and `FatJet_mass` carry jet energy corrections, the candidates do not: they add up to "
@@ -89,6 +92,16 @@ class NanoAodReader(Reader):
             "Jets of one event share its weight and are not independent: the field `event` is the row, for splitting "
             "by event.",
             "Track quantities of neutral candidates are filled with -1 or 0 in PFNano.",
+            "Candidates of PDG number 1 and 2 are no quarks, but hadronic and electromagnetic cells of the forward "
+            "calorimeter. NanoAODv15 stores no charge: it is that of the PDG number.",
+            "Of a decay within a decay the outer one counts if it is in the jet as a whole: a W boson and the b quark "
+            "beside it are a top, two W bosons of a Higgs boson with all four quarks are a Higgs boson. One W or Z "
+            "boson of a Higgs boson is partial, but a W boson of a top whose b quark is outside is w.",
+            "The class partial holds much: decays with leptons, Higgs bosons to gluons, photons or taus, quarks of "
+            "Z', W' and heavier Higgs bosons (PDG numbers 7, 8, 17, 18, 32 to 60, 1000001 to 6999999, 9900012 to "
+            "9900099), and jets that contain such a particle as a whole even if a top, W, Z or Higgs boson is in it.",
+            "A class needs the generator's record: a decay to quarks that are not the record's daughters of the heavy "
+            "particle is not found, and the jet may be partial or qcd.",
         ),
     )
     options: Mapping[str, Option] = {  # type: ignore[misc]
@@ -163,7 +176,7 @@ class NanoAodReader(Reader):
         wanted = wanted[np.argsort(place[jet_of_link[wanted]], kind="stable")]
         columns = self._candidates(start, stop, candidate[wanted], wanted)
         owner = place[jet_of_link[wanted]]
-        columns, owner = self._weighted(columns, owner)
+        columns, owner = self._weighted(columns, owner, start + chosen.event[jets])
         offsets = offsets_of(np.bincount(owner, minlength=len(jets)))
         fields = {name: values[jets] for name, values in chosen.fields.items()}
         self._check_sums(columns, offsets, fields, whole[keep], start + chosen.event[jets])
@@ -192,10 +205,10 @@ class NanoAodReader(Reader):
         fields["raw_pt"] = fields["pt"] if factor is None else fields["pt"] * (1 - factor)
         passing = (fields["pt"] >= self.settings["pt_min"]) & (np.abs(fields["eta"]) <= self.settings["eta_max"])
         event = np.repeat(np.arange(stop - start), counts)
-        strange = np.flatnonzero(~np.isfinite(fields["pt"] + fields["eta"] + fields["phi"] + fields["raw_pt"]))
+        strange = np.flatnonzero(~np.isfinite(sum(fields[name] for name in (*MOMENTUM, "raw_pt"))))
         if len(strange):
             row = start + int(event[strange[0]])
-            raise self.error("pt, eta, phi or rawFactor of a jet is not a finite number", row)
+            raise self.error("pt, eta, phi, mass or rawFactor of a jet is not a finite number", row)
         self._leave_out("pt_min or eta_max", int((~passing).sum()))
         return _Chosen(np.flatnonzero(passing), event, counts, fields)
 
@@ -266,16 +279,27 @@ class NanoAodReader(Reader):
         for name, values in columns.items():
             dtype = TYPES.get(name, np.int8 if values.dtype.kind == "b" else values.dtype)
             columns[name] = values.astype(dtype, copy=False)
+        if "charge" not in columns and "pid" in columns:
+            columns["charge"] = charges(columns["pid"]).astype(TYPES["charge"])
         return columns
 
     def _weighted(
-        self, columns: dict[str, npt.NDArray[Any]], owner: _Ints
+        self, columns: dict[str, npt.NDArray[Any]], owner: _Ints, row: _Ints
     ) -> tuple[dict[str, npt.NDArray[Any]], _Ints]:
-        """Return the candidates with four-momenta in place of pt, eta and phi, and their jets."""
+        """Return the candidates with four-momenta in place of pt, eta and phi, and their jets, of which `row` is."""
         pt, eta, phi, mass = (columns.pop(name).astype(np.float64) for name in MOMENTUM)
+        wrong = no_momenta(eta, phi, mass, pt=pt)
         if self._weight is not None and self.settings["puppi"]:
             weight = columns["puppi_weight"].astype(np.float64)
+            wrong |= no_momenta(pt=weight)
             pt, mass = pt * weight, mass * weight
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise self.error(
+                f"a candidate has pt {pt[place]:g}, eta {eta[place]:g}, phi {phi[place]:g}, mass {mass[place]:g}"
+                f"{'' if self._weight is None else ' (with its PUPPI weight)'}: no momentum",
+                int(row[owner[place]]),
+            )
         keep = pt != 0  # candidates of weight 0 are stored in NanoAODv15 too
         momenta = four_momenta(pt[keep], eta[keep], phi[keep], mass[keep])
         return {**momenta, **{name: values[keep] for name, values in columns.items()}}, owner[keep]
@@ -318,6 +342,8 @@ class NanoAodReader(Reader):
         if len(wrong):
             row = start + int(own_event[wrong[0]])
             raise self.error(f"GenPart_genPartIdxMother is {mother[wrong[0]]}: damaged", row)
+        for name, values in (("eta", eta), ("phi", phi)):
+            self.refuse(~np.isfinite(values), f"GenPart_{name}", values, "no finite number: damaged", start, offsets)
         above = np.where(mother < 0, -1, offsets[own_event] + mother)
         particles = Particles(
             offsets, pid.astype(np.int64), above, flags.astype(np.int64), eta.astype(np.float64), phi.astype(np.float64)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.contents import Contents
 
@@ -166,13 +166,13 @@ class Frame:
         try:
             return self._file[name]
         except Exception as error:  # as below
-            raise DataError(f"{self.path}: '{name}' cannot be read ({hdf5_files.first_line(error)})") from None
+            raise DataError(f"{self.path}: '{name}' cannot be read ({first_line(error)})") from None
 
     def _attribute(self, table: Any, name: str) -> bytes | None:
         try:
             return bytes(table.attrs[name]) if name in table.attrs else None
         except Exception as error:  # h5py raises whatever it likes for damaged attributes
-            raise DataError(f"{self.path}: '{name}' cannot be read ({hdf5_files.first_line(error)})") from None
+            raise DataError(f"{self.path}: '{name}' cannot be read ({first_line(error)})") from None
 
 
 def frame_columns(contents: Contents, key: str) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
-from jetforge.jets.readers.hdf5_files import first_line
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.limits import refuse_bomb
 
 

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from jetforge.errors import DataError
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.column_root import RootTable
 from jetforge.jets.readers.column_tables import Lists
-from jetforge.jets.readers.hdf5_files import first_line
 from jetforge.jets.readers.ragged import offsets_of
 
 # Before the numbers of an entry: its length in bytes with a flag, a version, how many numbers (big-endian).

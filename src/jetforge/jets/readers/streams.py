@@ -18,8 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError
-from jetforge.jets.readers.hdf5_files import first_line
+from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.limits import MAX_LINE_BYTES, refuse_bomb, refuse_long_rows
 
 _BROKEN = (

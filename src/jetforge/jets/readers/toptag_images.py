@@ -22,7 +22,7 @@ KEY = "table"
 PIXEL = "img_"
 LABEL, MASS = "is_signal_new", "mass"
 CLASSES = ("qcd", "top")
-# Rows of the images are steps in azimuth, columns in pseudorapidity (preprocessing of arXiv:1808.08979).
+# Assumed: the files do not state steps, nor which axis is which.
 PHI_STEP, ETA_STEP = 0.035, 0.029
 # Images are made sparse so many at a time, which bounds the memory.
 _SLAB = 4096
@@ -36,21 +36,20 @@ class TopTagImagesReader(Reader):
         title="Top-tagging challenge, images",
         layout=(
             "HDF5 written by pandas (key `table`), a row a jet: the pixels `img_0` to `img_1599` of an image of 40 x "
-            "40, row after row, and, where there, `is_signal_new` (1 top, 0 QCD), `ttv` (0 train, 1 test, 2 "
-            "validation) and the jet's `mass`. Each pixel that is not zero is one constituent with `row`, `column`, "
-            "`channel` (0) and `value`; `jetforge.jets.pixels.pixel_images` gives the dense images back."
+            "40, row after row, and, where there, `is_signal_new` (1 top, 0 QCD), `ttv` (0 train, and, as is assumed, "
+            "1 test, 2 validation) and the jet's `mass`. Each pixel that is not zero is one constituent with `row`, "
+            "`column`, `channel` (0) and `value`; `jetforge.jets.pixels.pixel_images` gives the dense images back."
         ),
         origin=(
-            "Made from the jets of Kasieczka, Plehn, Thompson, Russell: Top Quark Tagging Reference Dataset, "
-            "doi:10.5281/zenodo.2603256."
+            "Copies in a private share, known as images of the Top Quark Tagging Reference Dataset of Kasieczka, "
+            "Plehn, Thompson, Russell, doi:10.5281/zenodo.2603256."
         ),
         made=(
-            "Of each jet the constituents are centred on their pT-weighted centroid, rotated so that the principal "
-            "axis is vertical, flipped, summed to pixels of 0.029 in eta and 0.035 in phi, cropped to 40 x 40 and "
-            "divided by their sum."
+            "Nothing that we know comes with the files. Images of this kind (arXiv:1808.08979) are made of jets whose "
+            "constituents are centred, rotated and flipped, summed to pixels, cropped and divided by their sum."
         ),
-        units="None: a pixel is a share of the jet's pT; the mass, where there, is in GeV.",
-        licence="Not stated for the images; CC BY 4.0 for the jets that they are made from.",
+        units="None: a pixel is taken for a share of the jet's pT; the mass, where there, for GeV.",
+        licence="Not found by us for the images; for the jets see toptag.",
         citation=(
             "Kasieczka, Plehn et al., The Machine Learning landscape of top taggers, arXiv:1902.09914; Heimel, "
             "Kasieczka, Plehn, Thompson, QCD or What?, arXiv:1808.08979."
@@ -58,8 +57,10 @@ class TopTagImagesReader(Reader):
         traps=(
             "Four-momenta are made up: massless, the value as pT, at the pixel's centre relative to that of the "
             "image. Masses and angles are those of the preprocessed picture, and there is no scale.",
-            "Rows are steps in azimuth and columns in pseudorapidity; after the rotation neither is a direction in "
-            "the detector.",
+            "Steps of 0.029 in pseudorapidity and 0.035 in azimuth, with rows for azimuth, are assumptions, not "
+            "confirmed; angles and masses scale with them. After a rotation neither axis is a direction in the "
+            "detector.",
+            "That `ttv` is 1 for test and 2 for validation is not confirmed either; --split says it over `ttv`.",
             "Pixels stored as float64 are rounded to float32.",
         ),
     )
@@ -102,7 +103,7 @@ class TopTagImagesReader(Reader):
 
     def stated_splits(self, jets: Jets) -> npt.NDArray[np.int8] | None:
         """Return the splits that `ttv` says."""
-        return splits_of_ttv(self, jets)
+        return splits_of_ttv(jets)
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
+from jetforge.jets.storage import field_column
 
 SPLIT_COLUMN = "split"
 # Stored in float32: nothing is lost, while four float32 components would lose the mass (so the energy is float64).
@@ -89,14 +90,6 @@ class Writer(ABC):
         """Finish the file."""
 
 
-def outer_name(field: str) -> str:
-    """Return what a jet field is called in a file: all but `label` and `weight` begin with ``jet_``.
-
-    A jet's mass would otherwise be taken for that of its constituents.
-    """
-    return field if field in ("label", "weight") else f"jet_{field}"
-
-
 def outer_columns(jets: Jets, origin: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
     """Return the constituent columns and the jet fields of jets under the names that they have in a file.
 
@@ -106,7 +99,7 @@ def outer_columns(jets: Jets, origin: str) -> tuple[dict[str, npt.NDArray[Any]],
         If two of them would have the same name.
     """
     columns = {n: c.astype(np.float32) if n in _SINGLE else c for n, c in jets.columns.items()}
-    fields = {outer_name(n): f for n, f in jets.fields.items()}
+    fields = {field_column(n): f for n, f in jets.fields.items()}
     twice = sorted(columns.keys() & {*fields, SPLIT_COLUMN})
     if twice:
         raise DataError(f"{origin}: '{twice[0]}' is the name of a constituent column and of a jet field; rename one")

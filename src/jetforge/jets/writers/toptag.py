@@ -15,7 +15,8 @@ from jetforge.errors import DataError
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
 from jetforge.jets.readers.toptag import COMPONENTS, KEY, LABEL, SPLIT, SPLIT_NAMES, TRUTH
-from jetforge.jets.writers.base import Writer, outer_name
+from jetforge.jets.storage import field_column
+from jetforge.jets.writers.base import Writer
 
 LENGTH = 200
 _OURS = ("energy", "px", "py", "pz")
@@ -49,7 +50,7 @@ class TopTagWriter(Writer):
             )
         self.left_out = (
             *(name for name in manifest.constituent_fields if name not in FOUR_MOMENTUM),
-            *(outer_name(name) for name in manifest.jet_fields if name not in ("label", SPLIT, *TRUTH.values())),
+            *(field_column(name) for name in manifest.jet_fields if name not in ("label", SPLIT, *TRUTH.values())),
         )
         self._buffer = np.zeros(_BUFFER_ROWS, dtype=_ROW)
         self._filled = self._written = 0
