@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from jetforge.errors import DataError
 from jetforge.jets import Jets
 from jetforge.jets.pixels import pixel_images
-from jetforge.jets.readers.sparse_pixels import pixel_centres, pixel_directions, sparse_pixels
+from jetforge.jets.readers.constituents.sparse_pixels import pixel_centres, pixel_directions, sparse_pixels
 from jetforge.jets.storage import decode_part, encode_part
 
 

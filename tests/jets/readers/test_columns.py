@@ -241,7 +241,7 @@ def test_what_we_write_comes_back_exactly(tmp_path, dataset, to):
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=6), st.sampled_from([1, 7, 100]))
 def test_ranges_of_rows_in_any_order_are_the_same_rows(tmp_path_factory, ranges, batch):
-    from jetforge.jets.readers import column_parquet
+    from jetforge.jets.readers.containers import column_parquet
 
     written = _shared(tmp_path_factory)
     column_parquet._BATCH_ROWS = batch

@@ -6,7 +6,8 @@ import pytest
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets import Jets
-from jetforge.jets.readers import hepmc_text, open_reader, recognise
+from jetforge.jets.readers import open_reader, recognise
+from jetforge.jets.readers.containers import hepmc_text
 
 pytest.importorskip("pyhepmc", reason="needs the extra 'generate'")
 pytest.importorskip("fastjet", reason="needs the extra 'generate'")

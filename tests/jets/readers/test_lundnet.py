@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from jetforge.errors import DataError
 from jetforge.jets.readers import open_reader, recognise
+from jetforge.jets.readers.containers.json_momenta import Keys, Parser
 from jetforge.jets.readers.contents import look_into
-from jetforge.jets.readers.json_momenta import Keys, Parser
 from jetforge.jets.readers.lundnet import LundNetReader
 
 VARIANTS = {
@@ -53,7 +53,7 @@ def test_every_number_of_every_jet_comes_back_in_order(tmp_path, variant):
 
 @pytest.mark.parametrize("size", [1, 100, 5000])
 def test_blocks_that_end_anywhere_give_the_same(tmp_path, monkeypatch, size):
-    monkeypatch.setattr("jetforge.jets.readers.jet_lines._BLOCK", size)
+    monkeypatch.setattr("jetforge.jets.readers.containers.jet_lines._BLOCK", size)
     written = write(tmp_path, num=8, header=HEADER)
     with open_reader(written.path) as reader:
         for start, stop in ((0, 8), (3, 7), (7, 8)):
@@ -294,7 +294,7 @@ def test_a_line_of_absurd_length_is_refused(tmp_path):
 
 
 def test_a_file_made_to_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("jetforge.jets.readers.limits._ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr("jetforge.jets.readers.containers.limits._ALWAYS_ALLOWED", 1 << 20)
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(f"{JET}\n".encode() + b"[]\n" * (1 << 20), 9))
     with pytest.raises(DataError, match=r"claims .* bytes in"):

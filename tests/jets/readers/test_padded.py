@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from jetforge.jets.readers.padded import not_all_zero, unwoven, without_padding
+from jetforge.jets.readers.constituents.padded import not_all_zero, unwoven, without_padding
 
 kept_places = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=7))
 

@@ -15,16 +15,11 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from jetforge.errors import JetforgeError
+from jetforge.jets.readers import list_formats
 from jetforge.yaml_files import line_of, read_yaml
 
 CATALOGUE_VARIABLE = "JETFORGE_CATALOGUE"
 """Environment variable that names a YAML file with more data sets, such as those of a group."""
-
-FORMATS = (
-    "toptag", "toptag-images", "atlas", "lundnet", "energyflow", "jetclass", "jetclass2", "jetnet", "nanoaod", "ml4sci",
-    "hepmc", "delphes", "columns",
-)  # fmt: skip
-"""What the files of a data set may be; ``columns`` is any table whose columns the user describes."""
 
 DIGITS = {"adler32": 8, "md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 """Checksum algorithms, and how many hexadecimal digits each has."""
@@ -120,7 +115,7 @@ class PublicSet(_Strict):
     name, title, citation : str
         Its name in the catalogue, what it is in one line, and what to cite.
     format : str
-        Name of the format that its files are read with, one of `FORMATS`.
+        Name of the format that its files are read with, one of `jetforge.jets.readers.list_formats`.
     licence : str, optional
         None where none is stated.
     doi, page : str, optional
@@ -163,9 +158,10 @@ class PublicSet(_Strict):
 
     @model_validator(mode="after")
     def _check_as_a_whole(self) -> PublicSet:
-        if self.format not in FORMATS:
-            near = difflib.get_close_matches(self.format, FORMATS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(FORMATS)}"
+        formats = list_formats()
+        if self.format not in formats:
+            near = difflib.get_close_matches(self.format, formats, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(formats)}"
             raise ValueError(f"there is no format '{self.format}'; {hint}")
         if self.doi is None and self.page is None:
             raise ValueError("a doi or a page must say where it is described")

@@ -12,11 +12,11 @@ from numba import njit
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
-from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader, unit_option
+from jetforge.jets.readers.constituents.padded import without_padding
+from jetforge.jets.readers.constituents.ragged import joined, offsets_of, pieces, sums_far_from
+from jetforge.jets.readers.containers import hdf5_files
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.padded import without_padding
-from jetforge.jets.readers.ragged import joined, offsets_of, pieces, sums_far_from
 
 CONSTITUENT, JET = "fjet_clus_", "fjet_"
 MOMENTUM = ("pt", "eta", "phi", "E")

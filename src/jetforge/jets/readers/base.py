@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.jets import Jets
+from jetforge.jets.readers.constituents.ragged import row_of
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.ragged import row_of
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
-from jetforge.jets.readers.column_hdf5 import Hdf5Table
 from jetforge.jets.readers.column_mapping import (
     ColumnMapping,
     LabelColumns,
@@ -25,13 +24,14 @@ from jetforge.jets.readers.column_mapping import (
     nearest,
     read_mapping,
 )
-from jetforge.jets.readers.column_parquet import ParquetTable
-from jetforge.jets.readers.column_root import RootTable
-from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table
+from jetforge.jets.readers.constituents.momenta import cartesian
+from jetforge.jets.readers.constituents.padded import not_all_zero
+from jetforge.jets.readers.constituents.ragged import row_of
+from jetforge.jets.readers.containers.column_hdf5 import Hdf5Table
+from jetforge.jets.readers.containers.column_parquet import ParquetTable
+from jetforge.jets.readers.containers.column_root import RootTable
+from jetforge.jets.readers.containers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.momenta import cartesian
-from jetforge.jets.readers.padded import not_all_zero
-from jetforge.jets.readers.ragged import row_of
 
 _MOMENTUM = ("px", "py", "pz")
 _ENERGIES = ("energy", "mass")

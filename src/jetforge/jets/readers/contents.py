@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jetforge.errors import DataError
-from jetforge.jets.readers import arrow_files, hdf5_files, root_files
+from jetforge.jets.readers.containers import arrow_files, hdf5_files, root_files
 
 _FIRST_BYTES = 64 << 10
 _MAGIC = {

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers import event_jets, root_files
+from jetforge.jets.readers import event_jets
 from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.constituents.momenta import four_momenta
+from jetforge.jets.readers.constituents.ragged import offsets_of
+from jetforge.jets.readers.containers import root_files
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.momenta import four_momenta
-from jetforge.jets.readers.ragged import offsets_of
 
 TREE = "Delphes"
 PHOTON, UNKNOWN = 22, 0

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
+from jetforge.jets.readers.constituents.padded import unwoven
+from jetforge.jets.readers.constituents.ragged import joined_offsets, pieces, row_of
+from jetforge.jets.readers.containers.streams import ZippedArray
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.padded import unwoven
-from jetforge.jets.readers.ragged import joined_offsets, pieces, row_of
-from jetforge.jets.readers.streams import ZippedArray
 from jetforge.physics.constituent_fields import charges
 
 PARTICLES, LABEL = "X", "y"

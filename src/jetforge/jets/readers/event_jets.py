@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
 from jetforge.jets.readers.base import Option, Reader
-from jetforge.jets.readers.ragged import offsets_of
+from jetforge.jets.readers.constituents.ragged import offsets_of
 from jetforge.physics.arguments import number, whole_number
 from jetforge.physics.clustering.algorithms import ALGORITHMS, radius_of
 from jetforge.physics.clustering.subjets import inclusive_subjets

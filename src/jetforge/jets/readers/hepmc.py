@@ -14,9 +14,9 @@ from jetforge.errors import JetforgeError, first_line
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers import event_jets
 from jetforge.jets.readers.base import UNITS, FormatCard, Option, Reader
+from jetforge.jets.readers.constituents.ragged import offsets_of, row_of
+from jetforge.jets.readers.containers.hepmc_text import EventText, version_of
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.hepmc_text import EventText, version_of
-from jetforge.jets.readers.ragged import offsets_of, row_of
 from jetforge.physics.arguments import number
 from jetforge.physics.constituent_fields import charges
 from jetforge.physics.flat import FlatJets

@@ -10,6 +10,8 @@ import numpy as np
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Option, unit_option
+from jetforge.jets.readers.constituents.momenta import four_momenta, no_momenta
+from jetforge.jets.readers.constituents.ragged import offsets_of
 from jetforge.jets.readers.contents import Contents
 from jetforge.jets.readers.jetclass2_classes import CLASSES
 from jetforge.jets.readers.jetclass_layout import (
@@ -24,8 +26,6 @@ from jetforge.jets.readers.jetclass_layout import (
     particle_columns,
     snake,
 )
-from jetforge.jets.readers.momenta import four_momenta, no_momenta
-from jetforge.jets.readers.ragged import offsets_of
 
 LABEL = "jet_label"
 GENERATED, GENERATED_JET, TRUTH = "genpart_", "genjet_", "aux_genpart_"

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets.jets import FOUR_MOMENTUM, Jets
-from jetforge.jets.readers.arrow_files import is_parquet
 from jetforge.jets.readers.base import Reader
-from jetforge.jets.readers.column_parquet import ParquetTable
-from jetforge.jets.readers.column_tables import Lists, Table
+from jetforge.jets.readers.constituents.ragged import sums_far_from
+from jetforge.jets.readers.containers.arrow_files import is_parquet
+from jetforge.jets.readers.containers.column_parquet import ParquetTable
+from jetforge.jets.readers.containers.column_tables import Lists, Table
+from jetforge.jets.readers.containers.root_vectors import VectorTable
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.ragged import sums_far_from
-from jetforge.jets.readers.root_vectors import VectorTable
 
 TREE = "tree"
 PART, JET = "part_", "jet_"

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
+from jetforge.jets.readers.constituents.padded import without_padding
+from jetforge.jets.readers.constituents.ragged import joined, pieces, row_of
+from jetforge.jets.readers.containers import hdf5_files
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.padded import without_padding
-from jetforge.jets.readers.ragged import joined, pieces, row_of
 
 PARTICLES, JETS = "particle_features", "jet_features"
 RELATIVE = ("etarel", "phirel", "ptrel")

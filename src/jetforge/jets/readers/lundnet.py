@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
+from jetforge.jets.readers.constituents.ragged import offsets_of
+from jetforge.jets.readers.containers.jet_lines import JetLines
+from jetforge.jets.readers.containers.json_momenta import Keys
 from jetforge.jets.readers.contents import Contents, look_into
-from jetforge.jets.readers.jet_lines import JetLines
-from jetforge.jets.readers.json_momenta import Keys
-from jetforge.jets.readers.ragged import offsets_of
 
 COMPONENTS = ("px", "py", "pz", "E")
 # What follows from the four-momentum and is left out, and what Jets or a dataset would mistake for something else.

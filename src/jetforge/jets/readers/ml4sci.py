@@ -12,13 +12,18 @@ import numpy.typing as npt
 
 from jetforge.errors import DataError
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers import arrow_files, hdf5_files
-from jetforge.jets.readers.arrow_batches import Batches
 from jetforge.jets.readers.base import FormatCard, Reader
+from jetforge.jets.readers.constituents.ragged import joined, pieces
+from jetforge.jets.readers.constituents.sparse_pixels import (
+    first_strange,
+    pixel_centres,
+    pixel_directions,
+    sparse_pixels,
+)
+from jetforge.jets.readers.containers import arrow_files, hdf5_files
+from jetforge.jets.readers.containers.arrow_batches import Batches
+from jetforge.jets.readers.containers.limits import refuse_long_rows
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.limits import refuse_long_rows
-from jetforge.jets.readers.ragged import joined, pieces
-from jetforge.jets.readers.sparse_pixels import first_strange, pixel_centres, pixel_directions, sparse_pixels
 
 IMAGES, LABEL = "X_jets", "y"
 FIELDS = {"pt": "pt", "m0": "mass"}

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
-from jetforge.jets.readers import root_files
 from jetforge.jets.readers.base import FormatCard, Option, Reader
+from jetforge.jets.readers.constituents.momenta import four_momenta, no_momenta
+from jetforge.jets.readers.constituents.ragged import offsets_of, sums_far_from
+from jetforge.jets.readers.containers import root_files
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.momenta import four_momenta, no_momenta
 from jetforge.jets.readers.nanoaod_truth import CLASSES, Particles, classify
-from jetforge.jets.readers.ragged import offsets_of, sums_far_from
 from jetforge.physics.constituent_fields import charges
 
 TREE = "Events"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.jets.readers.ragged import offsets_of
+from jetforge.jets.readers.constituents.ragged import offsets_of
 
 CLASSES = ("qcd", "w", "z", "higgs", "top", "partial")
 """What `classify` tells apart, in the order of its labels."""

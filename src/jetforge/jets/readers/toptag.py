@@ -12,10 +12,10 @@ import numpy.typing as npt
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers.base import FormatCard, Option, Reader, unit_option
+from jetforge.jets.readers.constituents.padded import unwoven
+from jetforge.jets.readers.constituents.ragged import joined_offsets, pieces
+from jetforge.jets.readers.containers.pandas_frames import Frame, frame_columns
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.padded import unwoven
-from jetforge.jets.readers.pandas_frames import Frame, frame_columns
-from jetforge.jets.readers.ragged import joined_offsets, pieces
 
 KEY = "table"
 COMPONENTS = ("E", "PX", "PY", "PZ")

@@ -12,10 +12,15 @@ import numpy.typing as npt
 
 from jetforge.jets.jets import Jets
 from jetforge.jets.readers.base import FormatCard, Reader
+from jetforge.jets.readers.constituents.ragged import joined, pieces
+from jetforge.jets.readers.constituents.sparse_pixels import (
+    first_strange,
+    pixel_centres,
+    pixel_directions,
+    sparse_pixels,
+)
+from jetforge.jets.readers.containers.pandas_frames import Frame, frame_columns
 from jetforge.jets.readers.contents import Contents
-from jetforge.jets.readers.pandas_frames import Frame, frame_columns
-from jetforge.jets.readers.ragged import joined, pieces
-from jetforge.jets.readers.sparse_pixels import first_strange, pixel_centres, pixel_directions, sparse_pixels
 from jetforge.jets.readers.toptag import SPLIT, splits_of_ttv
 
 KEY = "table"

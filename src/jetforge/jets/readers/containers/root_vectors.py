@@ -12,9 +12,9 @@ import numpy.typing as npt
 from numba import njit
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers.column_root import RootTable
-from jetforge.jets.readers.column_tables import Lists
-from jetforge.jets.readers.ragged import offsets_of
+from jetforge.jets.readers.constituents.ragged import offsets_of
+from jetforge.jets.readers.containers.column_root import RootTable
+from jetforge.jets.readers.containers.column_tables import Lists
 
 # Before the numbers of an entry: its length in bytes with a flag, a version, how many numbers (big-endian).
 _HEADER = 10

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jetforge.jets.readers.ragged import joined, offsets_of, pieces, row_of, sums_far_from
+from jetforge.jets.readers.constituents.ragged import joined, offsets_of, pieces, row_of, sums_far_from
 
 lengths = st.lists(st.integers(0, 4), max_size=8)
 

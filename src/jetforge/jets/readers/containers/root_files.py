@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers.limits import refuse_bomb
+from jetforge.jets.readers.containers.limits import refuse_bomb
 
 
 def open_file(path: Path) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers import root_files
-from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, Lists, Table, class_names, plain
+from jetforge.jets.readers.containers import root_files
+from jetforge.jets.readers.containers.column_tables import LIST, NUMBER, OTHER, Lists, Table, class_names, plain
 
 
 class RootTable(Table):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers.limits import refuse_bomb
+from jetforge.jets.readers.containers.limits import refuse_bomb
 
 # Run lengths make long runs of one value as short as one likes: so many values are believed anyway, or so many a byte.
 _BELIEVED_VALUES = 8 << 20

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers.limits import refuse_bomb, refuse_long_rows
+from jetforge.jets.readers.containers.limits import refuse_bomb, refuse_long_rows
 
 # What h5py raises for damaged files has no end.
 _BROKEN = (OSError, RuntimeError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError)

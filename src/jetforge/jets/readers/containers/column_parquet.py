@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError
-from jetforge.jets.readers import arrow_files
-from jetforge.jets.readers.arrow_batches import Batches
-from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table, class_names, plain
-from jetforge.jets.readers.ragged import row_of
+from jetforge.jets.readers.constituents.ragged import row_of
+from jetforge.jets.readers.containers import arrow_files
+from jetforge.jets.readers.containers.arrow_batches import Batches
+from jetforge.jets.readers.containers.column_tables import LIST, NUMBER, OTHER, TEXT, Lists, Table, class_names, plain
 
 _BATCH_ROWS = 8192
 

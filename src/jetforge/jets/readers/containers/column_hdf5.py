@@ -10,9 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers import hdf5_files
 from jetforge.jets.readers.column_mapping import nearest
-from jetforge.jets.readers.column_tables import LIST, NUMBER, OTHER, TEXT, Table, plain
+from jetforge.jets.readers.containers import hdf5_files
+from jetforge.jets.readers.containers.column_tables import LIST, NUMBER, OTHER, TEXT, Table, plain
 
 _INDEXED = re.compile(r"(.+)\[(\d+)\]")
 

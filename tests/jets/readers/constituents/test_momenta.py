@@ -1,6 +1,6 @@
 import numpy as np
 
-from jetforge.jets.readers.momenta import four_momenta
+from jetforge.jets.readers.constituents.momenta import four_momenta
 
 
 def test_four_momenta_have_the_transverse_momentum_direction_and_mass_given():

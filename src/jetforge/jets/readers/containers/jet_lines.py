@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers import json_momenta
-from jetforge.jets.readers.limits import MAX_LINE_BYTES, refuse_bomb
+from jetforge.jets.readers.containers import json_momenta
+from jetforge.jets.readers.containers.limits import MAX_LINE_BYTES, refuse_bomb
 
 _BROKEN = (OSError, EOFError, zlib.error, ValueError)
 _BLOCK = 1 << 20

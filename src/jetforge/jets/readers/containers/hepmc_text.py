@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError
-from jetforge.jets.readers.hepmc_lines import (
+from jetforge.jets.readers.containers.hepmc_lines import (
     DONE,
     EVENTS,
     LINE,
@@ -24,8 +24,8 @@ from jetforge.jets.readers.hepmc_lines import (
     check_lines,
     new_state,
 )
-from jetforge.jets.readers.limits import refuse_bomb
-from jetforge.jets.readers.streams import Lines
+from jetforge.jets.readers.containers.limits import refuse_bomb
+from jetforge.jets.readers.containers.streams import Lines
 
 START = {3: b"HepMC::Asciiv3-START_EVENT_LISTING", 2: b"HepMC::IO_GenEvent-START_EVENT_LISTING"}
 """The line that begins the events, by the version of the format."""

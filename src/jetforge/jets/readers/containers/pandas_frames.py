@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers import hdf5_files
+from jetforge.jets.readers.containers import hdf5_files
 from jetforge.jets.readers.contents import Contents
 
 _MOST_COLUMNS = 100_000

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError, first_line
-from jetforge.jets.readers.limits import MAX_LINE_BYTES, refuse_bomb, refuse_long_rows
+from jetforge.jets.readers.containers.limits import MAX_LINE_BYTES, refuse_bomb, refuse_long_rows
 
 _BROKEN = (
     OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, ValueError, RuntimeError, tokenize.TokenError,
