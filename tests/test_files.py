@@ -1,7 +1,7 @@
 import pytest
 
 from jetforge.errors import JetforgeError
-from jetforge.files import write_atomically
+from jetforge.files import whole_file, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -21,3 +21,20 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(JetforgeError, match="cannot write"):
         write_atomically(tmp_path / "folder", b"data")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_reasons_do_not_name_the_temporary_file(tmp_path):
+    path = tmp_path / "file"
+    with pytest.raises(JetforgeError) as caught, whole_file(path) as temporary:
+        raise OSError(f"cannot open {temporary}\nfor writing")
+    assert str(caught.value) == f"cannot write {path}: cannot open {path}; choose another place, then run again"
+
+
+def test_a_file_that_is_to_be_kept_is_kept(tmp_path):
+    path = tmp_path / "file"
+    with whole_file(path, overwrite=False) as temporary:
+        temporary.write_bytes(b"first")
+    with pytest.raises(JetforgeError, match="is there already"), whole_file(path, overwrite=False):
+        pytest.fail("the block is not to run")
+    assert path.read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -8,34 +8,71 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jetforge.errors import JetforgeError
+from jetforge.errors import JetforgeError, first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name to write to, and rename it once the block is done; remove it if the block fails.
+
+    Parameters
+    ----------
+    path
+        The file.
+    overwrite
+        Whether a file that is there is replaced; otherwise it is kept, even if it appears while the block runs.
 
     Raises
     ------
     JetforgeError
-        If the path is a directory, the disk is full, or the place cannot be written.
+        If the path is a directory, the disk is full, the place cannot be written, or a file is there that is to be
+        kept.
     """
     if not path.name or path.is_dir():
         raise JetforgeError(f"cannot write {path}: it is a directory; name a file")
+    if not overwrite and path.exists():
+        raise _is_there(path)
     # Processes of several machines may share the folder.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.replace(path)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _rename_to_new(temporary, path)
     except OSError as error:
         cure = "free space" if error.errno in _FULL else "choose another place"
-        raise JetforgeError(f"cannot write {path}: {error.strerror or error}; {cure}, then run again") from None
+        raise JetforgeError(f"cannot write {path}: {_reason(error, temporary, path)}; {cure}, then run again") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    """Give a file its name unless the name is taken; the temporary name may stay beside it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise _is_there(path) from None
+    except OSError:
+        # File systems without hard links: here alone another process may come between the look and the renaming.
+        if path.exists():
+            raise _is_there(path) from None
+        temporary.replace(path)
+
+
+def _is_there(path: Path) -> JetforgeError:
+    return JetforgeError(f"{path}: is there already; choose another name or remove it")
+
+
+def _reason(error: OSError, temporary: Path, path: Path) -> str:
+    """Return why writing failed: libraries' own texts name the temporary file, which nobody asked for."""
+    if error.errno:
+        return os.strerror(error.errno)
+    return first_line(error).replace(str(temporary), str(path)).replace(temporary.name, path.name)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

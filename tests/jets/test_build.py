@@ -83,6 +83,28 @@ def test_other_settings_are_refused_and_named(tmp_path):
         build(tmp_path / "half", plan={"seed": 2})
 
 
+def test_only_the_settings_that_differ_are_named(tmp_path):
+    source = {"file": "tt.h5", "class": None, "format": "toptag", "bytes": 10}
+    plan = {"sources": [source], "options": {"unit": "GeV"}, "split": [0.8, 0.1, 0.1]}
+    build(tmp_path / "data", plan=plan)
+    for changed, shown in (
+        ({"sources": [{**source, "bytes": 12}]}, "sources 1 bytes: 10 there, 12 asked for"),
+        ({"sources": [{**source, "class": "qcd"}]}, 'sources 1 class: none there, "qcd" asked for'),
+        ({"sources": [source, source]}, "number of sources: 1 there, 2 asked for"),
+        ({"options": {}}, 'options unit: "GeV" there, none asked for'),
+        ({"options": None}, 'options: {"unit": "GeV"} there, none asked for'),
+        ({"split": [0.7, 0.2, 0.1]}, "split: [0.8, 0.1, 0.1] there, [0.7, 0.2, 0.1] asked for"),
+        (
+            {"sources": [{"file": "b.h5", "class": "b", "format": "b", "bytes": 1}]},
+            'sources 1 file: "tt.h5" there, "b.h5" asked for; sources 1 class: none there, "b" asked for; '
+            'sources 1 format: "toptag" there, "b" asked for; ...',
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            build(tmp_path / "data", plan={**plan, **changed})
+        assert f"other settings ({shown}); choose another directory" in str(caught.value)
+
+
 def test_a_directory_with_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError, match=r"not empty and not a dataset \(thesis.tex\)"):

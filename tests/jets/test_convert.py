@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
@@ -274,6 +275,7 @@ def test_rows_that_say_what_they_are_for_are_followed(toptag_like, tmp_path):
         assert np.array_equal(ours.offsets, theirs.offsets)
         for name in ("px", "py", "pz", "energy", "mass"):
             np.testing.assert_array_equal(ours.columns[name], theirs.columns[name])
+        assert list(ours.fields) == list(theirs.fields), "what says the split is not kept twice"
         for name in theirs.fields:
             np.testing.assert_array_equal(ours[name], theirs[name])
     assert jetforge.open(tmp_path / "back").read("val")["pt"].tolist() == toptag_like.read("val")["pt"].tolist()
@@ -337,3 +339,47 @@ def test_a_split_that_is_none_is_refused(tmp_path):
     written = write(tmp_path, 60, split=256)
     with pytest.raises(DataError, match="row 0: ttv is 256, none of 0"):
         convert([written.path], tmp_path / "out", workers=0)
+
+
+def test_one_soft_or_hard_jet_is_no_matter_of_units(toptag_like, tmp_path):
+    jets = toptag_like.read("train")
+    scale = np.ones(len(jets))
+    scale[[3, 200]] = 0.001, 30
+    factor = np.repeat(scale, np.diff(jets.offsets))
+    data = {
+        name: ak.unflatten(jets.columns[name] * factor, np.diff(jets.offsets)) for name in ("px", "py", "pz", "energy")
+    }
+    data["split"] = np.arange(len(jets)) % 2
+    ak.to_parquet(ak.Array({**data, "label": jets.label}), tmp_path / "own.parquet")
+    for part_jets in (None, 2):
+        dataset = convert([tmp_path / "own.parquet"], tmp_path / f"out-{part_jets}", part_jets=part_jets, workers=0)
+        assert dataset.num_jets("train") + dataset.num_jets("val") == len(jets)
+
+
+def test_a_stated_pt_in_other_units_is_noticed(toptag_like, tmp_path):
+    jets = toptag_like.read("train")
+    data = {name: ak.unflatten(jets.columns[name], np.diff(jets.offsets)) for name in ("px", "py", "pz", "energy")}
+    ak.to_parquet(ak.Array({**data, "jet_pt": 1000 * jets["pt"], "label": jets.label}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=r"stated pT of a typical jet is 1e\+03 times that of the sum"):
+        convert([tmp_path / "own.parquet"], tmp_path / "out", workers=0)
+
+
+def test_the_same_file_under_two_names_is_refused(three, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(three["val"].path.read_bytes())
+    with pytest.raises(JetforgeError, match=r"copy.h5: holds the same as .*val.h5; jets would count twice"):
+        convert([three["val"].path, copy], tmp_path / "out", workers=0)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("=jets.h5", "no class before the '='"),
+        ("qcd=", "no file after the '='"),
+        ("https://zenodo.org/records/1/files/x.h5", "only files of this machine are read; fetch it first"),
+        ("qcd=root://eospublic.cern.ch//x.root", "only files of this machine"),
+    ],
+)
+def test_what_names_no_file_is_refused(file, message, tmp_path):
+    with pytest.raises(JetforgeError, match=message):
+        convert([file], tmp_path / "out", workers=0)

@@ -8,9 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.datasets import some_jets
 
 import jetforge
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, TaggerError
+from jetforge.jets import Jets
+from jetforge.jets.build import build_dataset
+from jetforge.jets.storage import encode_part
+from jetforge.jets.tasks import MadePart, PartTask
 from jetforge.learning import callbacks
 from jetforge.learning.fit import Hardware
 from jetforge.learning.recipe import make_recipe
@@ -247,6 +252,31 @@ def test_hardware_that_is_not_there_is_named_before_anything_is_written(tmp_path
 )
 def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, small_dataset, changes, message):
     small_dataset(tmp_path / "data", **changes)
+    with pytest.raises(DataError, match=message):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "class 'qcd' in the split 'train' add up to -65"),
+        ({("train", 0): 1, ("train", 1): 0}, "class 'top' in the split 'train' add up to 0"),
+        ({("train", 0): 1, ("train", 1): 1, ("val", 0): 1}, "class 'top' in the split 'val' add up to -10"),
+    ],
+)
+def test_classes_without_weight_are_refused(tmp_path, weights, message):
+    def make_part(task):
+        label = np.arange(task.jets) % 2
+        weight = np.array([weights.get((task.split, number), -1.0) for number in label], dtype=float)
+        jets = some_jets(task.jets, 1)
+        return MadePart(encode_part(Jets(jets.offsets, jets.columns, {"label": label, "weight": weight})), task.jets)
+
+    tasks = [PartTask("train", 0, 60, {}), PartTask("train", 1, 70, {}), PartTask("val", 0, 20, {})]
+    build_dataset(
+        tmp_path / "data", tasks, make_part, plan={}, classes=("qcd", "top"),
+        constituent_fields=("px", "py", "pz", "mass", "pid"), jet_fields=("label", "weight"), workers=0,
+    )  # fmt: skip
     with pytest.raises(DataError, match=message):
         jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"))
     assert not (tmp_path / "run").exists()

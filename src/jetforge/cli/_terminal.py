@@ -72,7 +72,7 @@ def generation_bar() -> Iterator[Callable[[Progress], None]]:
 
 def print_dataset(dataset: Dataset) -> None:
     """Print where a dataset is, its classes and how many jets its splits hold."""
-    from jetforge.jets.dataset import shown_classes
+    from jetforge.jets.classes import shown_classes
 
     sizes = ", ".join(f"{dataset.num_jets(name):,} {name}" for name in dataset.splits)
     print(f"{dataset.path}: {shown_classes(dataset.classes)}, {sizes}")

@@ -88,9 +88,8 @@ def _convert_files(
         print(f"left out: {number:,} jets, {reason}")
     for lacking, classes in classes_not_in(dataset).items():
         command = shlex.join(["jetforge", "split", str(out), "--out", f"{out}-shared"])
-        print(
-            f"note: no {', '.join(classes)} in {lacking}; if files are sorted by class, share the jets anew: {command}"
-        )
+        names = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
+        print(f"note: no {names} in {lacking}; if files are sorted by class, share the jets anew: {command}")
     formats = dict.fromkeys(source["format"] for source in dataset.manifest.provenance["plan"]["sources"])
     print(f"from {', '.join(formats)}; how to cite and its traps: jetforge info {next(iter(formats))}")
 

@@ -122,7 +122,7 @@ def _format(name: str, markdown: bool) -> None:
 
 def _dataset(path: Path, verify: bool, provenance: bool) -> None:
     from jetforge.jets import open_dataset
-    from jetforge.jets.dataset import shown_classes
+    from jetforge.jets.classes import shown_classes
 
     dataset = open_dataset(path)
     if verify:

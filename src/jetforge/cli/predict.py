@@ -29,4 +29,4 @@ def predict(
 
     with jets_bar("scoring") as on_progress:
         num_jets = predict_dataset(run, data, out, split=split, device=device, on_progress=on_progress)
-    print(f"{out}: scores of {num_jets:,} jets")
+    print(f"{out}: scores of the {num_jets:,} jets of the split {split}")

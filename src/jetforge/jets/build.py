@@ -21,6 +21,7 @@ from jetforge.jets.tasks import MadePart, PartTask, make_all
 
 _JOURNAL_NAME = "build.jsonl"
 _LOCK_NAME = ".build.lock"
+_MOST_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -242,11 +243,31 @@ def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any], igno
     changed = sorted(k for k in {*there, *wanted} if k not in ignoring and there.get(k) != wanted.get(k))
     if not changed:
         return
-    shown = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted.get(k))} asked for" for k in changed[:3])
+    differences = [shown for key in changed for shown in _differences(key, there.get(key), wanted.get(key))]
+    shown = "; ".join(differences[:_MOST_SHOWN]) + ("; ..." if len(differences) > _MOST_SHOWN else "")
     raise DataError(f"{folder}: holds a dataset of other settings ({shown}); choose another directory or remove it")
 
 
+def _differences(name: str, there: Any, wanted: Any) -> list[str]:
+    """Return in words what differs between two values that differ, each setting by itself; items count from 1."""
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(there, dict) and isinstance(wanted, dict):
+        pairs = [(f"{name} {key}", there.get(key), wanted.get(key)) for key in {**there, **wanted}]
+    elif _is_list_of_settings(there) and _is_list_of_settings(wanted):
+        if len(there) != len(wanted):
+            return [f"number of {name}: {len(there)} there, {len(wanted)} asked for"]
+        pairs = [(f"{name} {i}", *pair) for i, pair in enumerate(zip(there, wanted, strict=True), 1)]
+    found = [shown for inner, *pair in pairs if pair[0] != pair[1] for shown in _differences(inner, *pair)]
+    return found or [f"{name}: {_short(there)} there, {_short(wanted)} asked for"]
+
+
+def _is_list_of_settings(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
 def _short(value: Any) -> str:
+    if value is None:
+        return "none"
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -120,6 +120,7 @@ def convert(
             opening = stack.enter_context(Opening(workers or len(os.sched_getaffinity(0))))
         found = _look(guard, opening, sources, format, options or {})
         options = _with_whole_paths(found[0].format, options or {})
+        _refuse_same(sources)
         classes = common_classes(sources, found)
         columns, fields = common_columns(sources, found)
         labels = [classes.index(s.class_name) if s.class_name is not None else None for s in sources]
@@ -212,6 +213,15 @@ def _check_arguments(
         check_split(split)
     elif split is not None:
         check_shares(split)
+
+
+def _refuse_same(sources: Sequence[Source]) -> None:
+    seen: dict[str, Path] = {}
+    for source in sources:
+        contents = sample(source.path)
+        if contents in seen:
+            raise JetforgeError(f"{source.path}: holds the same as {seen[contents]}; jets would count twice")
+        seen[contents] = source.path
 
 
 def _rows(

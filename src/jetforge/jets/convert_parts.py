@@ -19,7 +19,7 @@ from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import open_reader
 from jetforge.jets.readers.base import Reader
-from jetforge.jets.sources import Found, check_scale, look
+from jetforge.jets.sources import LEAST_JETS, Found, check_scale, check_stated_pt, look
 from jetforge.jets.storage import encode_part
 from jetforge.jets.tasks import MadePart, PartTask
 from jetforge.physics.flat import checked
@@ -129,10 +129,10 @@ def _checked(
     except DataError as error:
         where = "" if of_rows else f"in rows {segment.start} to {segment.stop}: "
         raise DataError(f"{segment.path}: {where}{error}") from None
-    check_scale(jets, reader)
+    check_scale(jets, reader, LEAST_JETS)
     for what, wanted, there in (
         ("column", settings["columns"], jets.columns),
-        ("field", settings["fields"], jets.fields),
+        ("field", settings["fields"], [name for name in jets.fields if name not in reader.passing_fields]),
     ):
         if sorted(wanted) != sorted(there):
             name = sorted(set(wanted) ^ set(there))[0]
@@ -152,6 +152,7 @@ def _checked(
     if "label" in fields and len(jets) and fields["label"].max() >= settings["classes"]:
         raise DataError(f"{segment.path}: label {fields['label'].max()} is none of its {settings['classes']} classes")
     kinematics = jet_kinematics(flat, num_threads=1)
+    check_stated_pt(jets, kinematics.pt, reader)
     for name, ours in _KINEMATICS.items():
         if name not in fields:
             fields[name] = np.asarray(getattr(kinematics, ours), dtype=np.float64)

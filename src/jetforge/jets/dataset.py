@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetforge.errors import DataError
+from jetforge.jets.classes import shown_classes
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import MANIFEST_NAME, Manifest, Part
 from jetforge.jets.storage import decode_part, sha256
@@ -21,7 +22,6 @@ from jetforge.jets.storage import decode_part, sha256
 UNFINISHED_NAME = "build.json"
 # Parts read on threads while one is in use: checksum, decompression and kernels all work without the GIL.
 _READ_AHEAD = 2
-_MOST_SHOWN = 12
 
 
 Block = TypeVar("Block")
@@ -304,13 +304,6 @@ class Dataset:
         if len(bad):
             label = jets.label[bad[0]]
             raise DataError(f"{path}: row {bad[0]}: label {label} is none of the {len(self.classes)} classes")
-
-
-def shown_classes(classes: Sequence[str]) -> str:
-    """Return the names of classes in a line; of many, the first and how many there are."""
-    if len(classes) <= _MOST_SHOWN:
-        return " vs ".join(classes)
-    return f"{', '.join(classes[:3])}, ... ({len(classes)} classes)"
 
 
 def _ahead(make: Callable[[int], Block], order: Sequence[int]) -> Iterator[Block]:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError
+from jetforge.jets.classes import UNLABELLED, background_first
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
 from jetforge.jets.readers import open_reader, recognise
 from jetforge.jets.readers.base import Reader
 
 _PROBE_ROWS = 200
+# Fewer jets say nothing of the units of a file.
+LEAST_JETS = 100
 _MOST_RUNS = 1000
 _SAMPLE = 64 << 10
 # Stands for the splits that a file states row by row.
 BY_ROW = "stated"
-# The only class of jets of which nobody said what they are.
-UNLABELLED = "unlabelled"
-_BACKGROUNDS = ("qcd", "gluon", "g", "background")
 # Energies (GeV) that a typical jet of a file may have: to that of a beam, of the LHC and of planned colliders.
 _JETS_OF_THE_LHC = (5.0, 7000.0)
 _JETS_OF_A_GIVEN_UNIT = (1.0, 50_000.0)
@@ -41,11 +42,22 @@ class Source:
 
     @classmethod
     def parse(cls, text: str | Path) -> Source:
-        """Return the source that ``FILE`` or ``CLASS=FILE`` names."""
+        """Return the source that ``FILE`` or ``CLASS=FILE`` names.
+
+        Raises
+        ------
+        JetforgeError
+            If the class or the file is left empty, or what is named lies elsewhere than in the file system.
+        """
+        if "://" in str(text):
+            raise JetforgeError(f"{text}: only files of this machine are read; fetch it first")
         if isinstance(text, Path) or Path(text).exists() or "=" not in text:
             return cls(Path(text))
-        class_name, _, path = text.partition("=")
-        return cls(Path(path), class_name.strip() or None)
+        class_name, _, path = (part.strip() for part in text.partition("="))
+        if not class_name or not path:
+            missing = "class before" if not class_name else "file after"
+            raise JetforgeError(f"'{text}': there is no {missing} the '='; write CLASS=FILE without spaces")
+        return cls(Path(path), class_name)
 
 
 @dataclass(frozen=True)
@@ -86,13 +98,14 @@ def look(path: str, format: str | None, settings: Mapping[str, Any]) -> Found:  
             raise DataError(f"{file}: claims {reader.num_rows} rows: damaged")
         first = reader.read(0, min(reader.num_rows, _PROBE_ROWS))
         last = reader.read(max(reader.num_rows - _PROBE_ROWS, 0), reader.num_rows)
-        check_scale(first, reader)
+        check_scale(Jets.concatenate([first, last]), reader)
         stated = [s for s in map(reader.stated_splits, (first, last)) if s is not None]
         splits = sorted({SPLITS[number] for numbers in stated for number in numbers.tolist()})
         labels = {int(x) for jets in (first, last) if "label" in jets.fields for x in np.unique(jets.label)}
         return Found(
             name, reader.num_rows, reader.part_rows, reader.rows_are, reader.classes,
-            {c: str(v.dtype) for c, v in first.columns.items()}, {f: str(v.dtype) for f, v in first.fields.items()},
+            {c: str(v.dtype) for c, v in first.columns.items()},
+            {f: str(v.dtype) for f, v in first.fields.items() if f not in reader.passing_fields},
             tuple(sorted(labels)), None if not splits else splits[0] if len(splits) == 1 else BY_ROW,
             status.st_size, status.st_mtime_ns,
         )  # fmt: skip
@@ -132,8 +145,8 @@ def sample(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_scale(jets: Jets, reader: Reader) -> None:
-    """Notice momenta in MeV that should be in GeV, and the other way round.
+def check_scale(jets: Jets, reader: Reader, least: int = 1) -> None:
+    """Notice momenta in MeV that should be in GeV, and the other way round, among at least so many jets.
 
     A jet cannot have more energy than a beam of the LHC, and hardly anybody stores jets below 5 GeV. Where the user
     has said what the unit is, jets of softer and of future collisions are believed, but still not everything.
@@ -145,12 +158,12 @@ def check_scale(jets: Jets, reader: Reader) -> None:
     """
     if reader.relative or len(jets) == 0:
         return
-    jets = jets[:_PROBE_ROWS]
+    jets = jets[: 2 * _PROBE_ROWS]
     counts = np.diff(jets.offsets)
     jet = np.repeat(np.arange(len(jets)), counts)
     energies = np.bincount(jet, jets.columns["energy"], len(jets))[counts > 0]
     energies = energies[np.isfinite(energies)]  # what is not is refused with its row
-    if len(energies) == 0:
+    if len(energies) < least:
         return
     typical = float(np.median(energies))
     softest, hardest = _JETS_OF_A_GIVEN_UNIT if reader.unit_is_given else _JETS_OF_THE_LHC
@@ -169,6 +182,26 @@ def check_scale(jets: Jets, reader: Reader) -> None:
         f"{reader.path}: a typical jet has an energy of {shown} GeV, {what}: the file is probably in {likely}, not in "
         f"{reader.unit}: {'; '.join(cures)}"
     )
+
+
+def check_stated_pt(jets: Jets, pt: npt.NDArray[np.float64], reader: Reader) -> None:
+    """Notice a jet field ``pt`` in other units than the constituents, whose sums have `pt`.
+
+    Raises
+    ------
+    DataError
+        If half of at least a hundred jets are off by more than a factor of 50.
+    """
+    if reader.relative or "pt" not in jets.fields:
+        return
+    with np.errstate(all="ignore"):
+        ratios = jets.fields["pt"] / pt
+    ratios = ratios[np.isfinite(ratios)]
+    if len(ratios) >= LEAST_JETS and not 0.02 <= (typical := float(np.median(ratios))) <= 50:
+        raise DataError(
+            f"{reader.path}: the stated pT of a typical jet is {typical:.3g} times that of the sum of its "
+            "constituents: the two are in different units"
+        )
 
 
 def common_classes(sources: Sequence[Source], found: Sequence[Found]) -> tuple[str, ...]:
@@ -202,11 +235,6 @@ def common_classes(sources: Sequence[Source], found: Sequence[Found]) -> tuple[s
         raise JetforgeError(f"{without}: has no labels and no class; write CLASS={without}")
     # The usual backgrounds come first, the others in the order in which they are named.
     return background_first(name for name in named if name is not None)
-
-
-def background_first(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names, each once, in their order, but for the usual backgrounds, which come first."""
-    return tuple(sorted(dict.fromkeys(names), key=lambda name: name.lower() not in _BACKGROUNDS))
 
 
 def common_columns(sources: Sequence[Source], found: Sequence[Found]) -> tuple[list[str], list[str]]:

@@ -24,6 +24,7 @@ from rich.console import Console
 from jetforge.errors import DataError, RecipeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.jets.edit.fields import each_part
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress, other_jets
 from jetforge.learning.loader import BatchLoader
 from jetforge.learning.module import TrainingModule
@@ -70,7 +71,8 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     RecipeError
         If the directory holds a run of another recipe, or there is no such hardware.
     DataError
-        If the dataset cannot be trained on (one class only, no validation split, broken files), or is not the one
+        If the dataset cannot be trained on (one class only, no validation split, weights that add
+        up to nothing positive, broken files), or is not the one
         that the run in the directory was trained on.
     TaggerError
         If there is no such tagger.
@@ -243,6 +245,23 @@ def _check_trainable(dataset: Dataset) -> None:
             there = ", ".join(dataset.classes[label] for label in sorted(seen))
             raise DataError(
                 f"{dataset.path}: the split '{split}' holds {there} only, of {len(dataset.classes)} classes"
+            )
+        if "weight" in dataset.manifest.jet_fields:
+            _check_weights(dataset, split)
+
+
+def _check_weights(dataset: Dataset, split: str) -> None:
+    """Refuse weights by which a class counts for nothing, or for less: the weighted loss and AUC would be NaN."""
+    totals = np.zeros(len(dataset.classes))
+    for _, _, fields in each_part(dataset, split, ("label", "weight")):
+        label = fields["label"]
+        known = (label >= 0) & (label < len(totals))  # others are refused when the jets are read
+        totals += np.bincount(label[known], fields["weight"][known], minlength=len(totals))
+    for name, total in zip(dataset.classes, totals, strict=True):
+        if not total > 0:
+            raise DataError(
+                f"{dataset.path}: the weights of the class '{name}' in the split '{split}' add up to {total:g}; "
+                "training needs a positive sum for every class: mend the weights, or make the dataset without them"
             )
 
 

@@ -555,3 +555,26 @@ def test_masses_are_taken_as_stored(tmp_path):
     written = write(tmp_path, energy="mass")
     jets = read_all(written)
     np.testing.assert_array_equal(jets.columns["mass"], np.full(len(jets.columns["px"]), MASS))
+
+
+def test_the_usual_background_is_the_first_class_whatever_the_order_of_the_mapping(tmp_path):
+    label = {"column": "j_label", "classes": {"top": 1, "qcd": 0}}
+    written = write_mapped(tmp_path, {**PLAIN, "label": label})
+    with open_reader(written.path, "columns", written.settings) as reader:
+        assert reader.classes == ("qcd", "top")
+        assert reader.read(0, 60).label.tolist() == written.fields["label"].tolist()
+
+
+def test_an_energy_and_a_mass_that_contradict_each_other_are_refused(tmp_path):
+    counts, four, fields = make(30, 1)
+    columns = {name: four[name] for name in ("px", "py", "pz", "energy")}
+    path = tmp_path / "both.parquet"
+    write_columns(path, counts, {**columns, "mass": four["mass"]}, fields)
+    with open_reader(path) as reader:
+        reader.read(0, 30)
+    write_columns(path, counts, {**columns, "mass": 50 + four["mass"]}, fields)
+    with (
+        open_reader(path) as reader,
+        pytest.raises(DataError, match=r"row \d+: constituent \d+: the energy is"),
+    ):
+        reader.read(0, 30)

@@ -1,5 +1,7 @@
+import errno
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 from helpers.datasets import write_dataset
@@ -40,6 +42,38 @@ def test_a_file_that_is_there_is_left_alone(tmp_path, to):
     assert out.read_text() == "years of work"
     with pytest.raises(JetforgeError, match="is a directory"):
         export(dataset, tmp_path, to)
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path, monkeypatch, hard_links):
+    """Two exports to one file at the same time: the first to finish has it, the other says so."""
+    dataset = write_dataset(tmp_path / "data")
+    if not hard_links:
+        monkeypatch.setattr("os.link", Mock(side_effect=PermissionError(errno.EPERM, "Operation not permitted")))
+    first, seconds = tmp_path / "out" / "file", []
+
+    def export_again(progress):
+        if progress.done == progress.total:
+            first.write_bytes(b"of the other")
+            seconds.append(progress)
+
+    with pytest.raises(JetforgeError, match=r"/out/file: is there already; choose another name"):
+        export(dataset, first, "parquet", on_progress=export_again)
+    assert len(seconds) == 1
+    assert first.read_bytes() == b"of the other"
+    assert [path.name for path in first.parent.iterdir()] == ["file"]
+    assert export(dataset, tmp_path / "out" / "new", "parquet").jets == 175
+    assert sorted(path.name for path in first.parent.iterdir()) == ["file", "new"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, to):
+    dataset = write_dataset(tmp_path / "data")
+    # The longest name that there may be leaves no room for a temporary one.
+    out = tmp_path / ("x" * 255)
+    with pytest.raises(JetforgeError) as caught:
+        export(dataset, out, to)
+    assert str(caught.value) == f"cannot write {out}: File name too long; choose another place, then run again"
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -44,6 +44,10 @@ _COMPARISONS: Mapping[type, Callable[..., _Values]] = {
     ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal, ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }  # fmt: skip
+# Signs of other languages, and ours.
+_OTHER_SIGNS: Mapping[str, str] = {
+    "=>": ">=", "=<": "<=", "<>": "!=", "&&": "and", r"\|\|": "or", "!(?!=)": "not", "(?<![<>=!])=(?!=)": "==",
+}  # fmt: skip
 _KNOWN = "comparisons, and, or, not, in, + - * / % **, " + ", ".join(_FUNCTIONS)
 
 
@@ -100,6 +104,8 @@ class Selection:
 
     def __init__(self, text: str, fields: Sequence[str], classes: Sequence[str]) -> None:
         self.text = re.sub(r"\s", " ", text).strip()
+        if not self.text:
+            raise self._error("the condition is empty; write one, such as pt > 500")
         if "#" in self.text:
             raise self._error("may not hold comments (#)")
         self._classes = tuple(classes)
@@ -111,7 +117,7 @@ class Selection:
         if "label" in names and "label" not in known:
             raise self._error("the jets carry no labels")
         for name in sorted(names - known.keys()):
-            raise self._error(f"jets have no field '{name}'; {_hint(name, [*known, *_FUNCTIONS])}")
+            raise self._error(f"jets have no field '{name}'; {self._meant(name, [*known, *_FUNCTIONS])}")
         self.names = frozenset(names)
 
     def __repr__(self) -> str:
@@ -145,7 +151,7 @@ class Selection:
                 tree = ast.parse(_with_class_named(self.text), mode="eval").body
         except (SyntaxError, ValueError, tokenize.TokenError) as error:
             reason = error.msg if isinstance(error, SyntaxError) else str(error.args[0] if error.args else error)
-            raise self._error(f"cannot be read: {reason}") from None
+            raise self._error(f"cannot be read: {_other_language(self.text) or reason}") from None
         except (MemoryError, RecursionError):
             raise self._error("is nested too deeply") from None
         nodes, level = 0, list[ast.AST]([tree])
@@ -155,6 +161,18 @@ class Selection:
         if level or nodes > _MOST_NODES:
             raise self._error("is nested too deeply" if level else "has too many terms")
         return tree
+
+    def _meant(self, name: str, known: Sequence[str]) -> str:
+        """Return what a name without a meaning may stand for: a class whose quotes are missing, or another field."""
+        compared = [
+            node for node in ast.walk(self._tree)
+            if isinstance(node, ast.Compare) and any(_is_class(side) for side in (node.left, *node.comparators))
+        ]  # fmt: skip
+        beside_class = any(isinstance(n, ast.Name) and n.id == name for node in compared for n in ast.walk(node))
+        near = name if name in self._classes else _nearest(name, self._classes) if beside_class else None
+        if near is not None:
+            return f"names of classes are put in quotes: class == '{near}'"
+        return _hint(name, known)
 
     def _value(self, node: ast.expr, values: Mapping[str, _Values]) -> _Values | Answers | _Class | str:
         """Return what a node stands for: numbers, answers, the class of each jet, or a text."""
@@ -290,6 +308,25 @@ def _shown(node: ast.expr) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+def _other_language(text: str) -> str | None:
+    """Return what to write instead of a sign that other languages have; None where there is none outside of quotes."""
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
+    for sign, ours in _OTHER_SIGNS.items():
+        found = re.search(sign, unquoted)
+        if found:
+            return f"write {ours} for {found[0]}"
+    return None
+
+
 def _hint(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+    near = _nearest(name, known)
+    return f"did you mean '{near}'?" if near is not None else f"there are {', '.join(known)}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that is most like another one, if any is; capitals count only between equal ones."""
+    lowered = {each.lower(): each for each in reversed(known)}
+    near = difflib.get_close_matches(name, known, n=1) or [
+        lowered[each] for each in difflib.get_close_matches(name.lower(), lowered, n=1)
+    ]
+    return near[0] if near else None

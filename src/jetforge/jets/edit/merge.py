@@ -10,6 +10,7 @@ import numpy as np
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets.build import Progress
+from jetforge.jets.classes import UNLABELLED, background_first
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.pieces import (
     Piece,
@@ -23,7 +24,6 @@ from jetforge.jets.edit.pieces import (
 )
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
-from jetforge.jets.sources import UNLABELLED, background_first
 from jetforge.jets.tasks import MadePart, PartTask, check_workers
 
 

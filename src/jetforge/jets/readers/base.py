@@ -90,6 +90,8 @@ class Reader(ABC):
 
     num_rows: int
     classes: tuple[str, ...] = ()
+    passing_fields: tuple[str, ...] = ()
+    """Jet fields that say what becomes of a jet and are not stored with it."""
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path = path

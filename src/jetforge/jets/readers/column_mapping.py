@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from jetforge.errors import RecipeError
+from jetforge.jets.classes import background_first
 from jetforge.yaml_files import line_of, read_yaml
 
 _CARTESIAN = ("px", "py", "pz")
@@ -64,13 +65,19 @@ class LabelColumns(_Section):
     """Where a jet's class is: in one ``column``, or in columns of zeros and ones, ``one_hot: {CLASS: COLUMN}``.
 
     ``classes`` names the classes: as a list, background first, the numbers in the column counting from 0; or as
-    ``{CLASS: VALUE}`` with the number or the text that the column has for each. Without it a file of whole numbers
-    has the classes ``class0, class1, ...``.
+    ``{CLASS: VALUE}`` with the number or the text that the column has for each; the usual backgrounds (qcd, gluon,
+    background) are then the first class, the others follow in the order of the mapping. Without it a file of whole
+    numbers has the classes ``class0, class1, ...``.
     """
 
     column: str | None = None
     classes: tuple[str, ...] | dict[str, Value] | None = None
     one_hot: dict[str, str] | None = None
+
+    @field_validator("classes", "one_hot", mode="after")
+    @classmethod
+    def _background_first(cls, named: Any) -> Any:
+        return {name: named[name] for name in background_first(named)} if isinstance(named, dict) else named
 
     @model_validator(mode="after")
     def _one_of_both(self) -> LabelColumns:

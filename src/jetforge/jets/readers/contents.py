@@ -22,6 +22,10 @@ _MAGIC = {
 }
 
 
+_WEB_PAGE = (b"<!doctype html", b"<html")
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark too
+
+
 @dataclass(frozen=True)
 class Contents:
     """What is in a file.
@@ -55,7 +59,8 @@ def look_into(path: Path) -> Contents:
     Raises
     ------
     DataError
-        If it cannot be read, is empty, or is cut or damaged so that not even its list of contents can be read.
+        If it cannot be read, is empty, is a web page, or is cut or damaged so that not even its list of contents can
+        be read.
     """
     head = _first_bytes(path)
     container = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "text")
@@ -69,6 +74,8 @@ def look_into(path: Path) -> Contents:
         return Contents(path, container, _members(path))
     if container == "gzip":
         return Contents(path, container, text=_unzipped(path))
+    if head.lstrip(_BLANK).lower().startswith(_WEB_PAGE):
+        raise DataError(f"{path}: a web page, not data: open it in a browser; the address wants a login or has moved")
     if b"\0" in head:
         raise DataError(f"{path}: neither HDF5, ROOT, Parquet, zip, gzip nor text; is it whole?")
     return Contents(path, container, text=head.decode(errors="replace"))

@@ -29,6 +29,8 @@ _HOMES = {
     # The last of all: what no other format claims.
     "columns": "columns:ColumnsReader",
 }
+# Containers whose columns a mapping may describe.
+_WITH_COLUMNS = ("hdf5", "root", "parquet")
 
 
 def list_formats() -> list[str]:
@@ -65,10 +67,14 @@ def recognise(path: Path) -> str:
     for name in _HOMES:
         if get_reader(name).recognises(contents):
             return name
-    raise DataError(
-        f"{path}: of none of the known formats; it is {_shown(contents)}. Describe its columns in a mapping: "
-        "jetforge info columns"
-    )
+    key = _key_of_frame(contents)
+    if key is not None:
+        raise DataError(f"{path}: of none of the known formats; it is {_shown_frame(contents, key)}")
+    if contents.container in _WITH_COLUMNS:
+        cure = "Describe its columns in a mapping: jetforge info columns"
+    else:
+        cure = "Formats that are read: jetforge info formats"
+    raise DataError(f"{path}: of none of the known formats; it is {_shown(contents)}. {cure}")
 
 
 def open_reader(path: str | Path, format: str | None = None, settings: Mapping[str, Any] | None = None) -> Reader:  # noqa: A002
@@ -99,6 +105,37 @@ def open_reader(path: str | Path, format: str | None = None, settings: Mapping[s
     opened = reader(path, checked_settings(reader, settings or {}))
     opened.unit_is_given = "unit" in (settings or {})
     return opened
+
+
+def _key_of_frame(contents: Contents) -> str | None:
+    """Return the key under which pandas wrote a data frame, the first of several; None where it wrote none."""
+    for name, kind in contents.names.items():
+        key, _, last = name.rpartition("/")
+        table = last == "table" and kind.startswith("[('index', ")
+        if (
+            contents.container == "hdf5"
+            and key
+            and (table or (last == "block0_values" and f"{key}/axis0" in contents.names))
+        ):
+            return key
+    return None
+
+
+def _shown_frame(contents: Contents, key: str) -> str:
+    from jetforge.jets.readers.containers.pandas_frames import frame_columns
+    from jetforge.jets.readers.toptag import COMPONENTS, KEY
+
+    first = [f"{name}_0" for name in COMPONENTS]
+    try:
+        columns = frame_columns(contents, key)
+    except DataError:  # of objects, such as lists, which only pandas itself reads
+        columns = ()
+    shown = f"a pandas frame under the key '{key}'"
+    if set(first) <= set(columns):
+        return f"{shown}; the top-tagging layout has the key '{KEY}': write it with to_hdf(FILE, key='{KEY}')"
+    if columns:
+        shown += f" with the columns {', '.join(columns[:6])}" + (", ..." if len(columns) > 6 else "")
+    return f"{shown}; the top-tagging layout has the key '{KEY}' and columns {', '.join(first)}, ..."
 
 
 def _shown(contents: Contents) -> str:

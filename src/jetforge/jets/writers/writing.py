@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError
 from jetforge.files import whole_file
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
@@ -59,8 +59,6 @@ def export(
     """
     path = Path(out)
     make_writer = get_writer(to)
-    if path.exists() and not path.is_dir():
-        raise JetforgeError(f"{path}: is there already; choose another name or remove it")
     if split is not None:
         dataset.parts(split)  # refuses a split without jets
     splits = [name for name in SPLITS if name in (dataset.splits if split is None else (split,))]
@@ -69,7 +67,7 @@ def export(
         raise DataError(f"{dataset.path}: holds no jets; nothing to write to {path}")
     done = 0
     on_progress(Progress(done, total, 0))
-    with whole_file(path) as temporary:
+    with whole_file(path, overwrite=False) as temporary:
         writer = make_writer(temporary, dataset, splits)
         try:
             for name in splits:

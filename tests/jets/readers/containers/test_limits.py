@@ -176,7 +176,9 @@ def test_a_pickle_is_never_loaded(tmp_path):
     [
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
-        (b"<!DOCTYPE html><html>Not found</html>", "of none of the known formats"),
+        (b"<!DOCTYPE html><html>Not found</html>", "a web page, not data: open it in a browser; the address wants"),
+        (b"\xef\xbb\xbf\r\n <HTML lang='en'>\n<head>", "a web page, not data"),
+        (b"pt,eta\n1,2\n", r"of none of the known formats; it is text. Formats that are read: jetforge info formats"),
         (b"\0" * 100, "neither HDF5, ROOT, Parquet, zip, gzip nor text"),
         (b"PK\x03\x04 no archive", "not a whole zip archive"),
         (b"PAR1 no Parquet", "not a whole Parquet file"),

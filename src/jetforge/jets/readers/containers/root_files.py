@@ -13,6 +13,8 @@ import numpy.typing as npt
 from jetforge.errors import DataError, first_line
 from jetforge.jets.readers.containers.limits import refuse_bomb
 
+_RNTUPLE = "ROOT::RNTuple"
+
 
 def open_file(path: Path) -> Any:
     """Open a ROOT file.
@@ -36,18 +38,22 @@ def names(path: Path) -> dict[str, str]:
     Raises
     ------
     DataError
-        If the file cannot be read.
+        If the file cannot be read, or holds an RNTuple and no tree.
     """
     found = {}
     with open_file(path) as file:
         try:
-            classes = file.classnames(cycle=False)
+            classes: dict[str, str] = file.classnames(cycle=False)
             for name, kind in classes.items():
                 if kind == "TTree" and "/" not in name:
                     branches = file[name].keys(recursive=True, full_paths=False)
                     found.update({f"{name}/{branch}": "branch" for branch in branches})
         except Exception as error:  # as above
             raise DataError(f"{path}: damaged: {first_line(error)}; copy it again") from None
+    if "TTree" not in classes.values():
+        for name, kind in classes.items():
+            if kind == _RNTUPLE:
+                raise _not_read(path, name)
     return found
 
 
@@ -57,11 +63,15 @@ def tree(file: Any, path: Path, name: str) -> Any:
     Raises
     ------
     DataError
-        If there is no such tree, or it claims more entries than the file can hold.
+        If there is no such tree, it is an RNTuple, or it claims more entries than the file can hold.
     """
     try:
         found = file[name]
+        if found.classname == _RNTUPLE:
+            raise _not_read(path, name)
         entries = int(found.num_entries)
+    except DataError:
+        raise
     except Exception as error:  # as above
         raise DataError(f"{path}: the tree '{name}' cannot be read ({first_line(error)}); copy it again") from None
     # An entry takes at least a byte somewhere before compression.
@@ -69,6 +79,12 @@ def tree(file: Any, path: Path, name: str) -> Any:
     if entries < 0:
         raise DataError(f"{path}: the tree '{name}' claims {entries} entries: damaged")
     return found
+
+
+def _not_read(path: Path, name: str) -> DataError:
+    return DataError(
+        f"{path}: holds an RNTuple '{name}', which is not read; write a TTree, with uproot: file.mktree(...)"
+    )
 
 
 def read_branches(found: Any, path: Path, branches: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
