@@ -101,7 +101,7 @@ def main() -> None:
             if not source.is_file():
                 write(source, num_jets)
             out = Path(temporary) / f"out-{num_jets}"
-            command = [sys.executable, "-c", "from jetforge.cli.main import main; main()", "convert", str(source)]
+            command = [sys.executable, "-c", "from jetforge.cli.main import program; program()", "convert", str(source)]
             if arguments.workers is not None:
                 command += ["--workers", str(arguments.workers)]
             seconds = seconds_of([*command, "--out", str(out)])

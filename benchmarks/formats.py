@@ -31,7 +31,7 @@ def measure(variant: Variant, rows: int, folder: Path) -> str:
     num = rows // 10 if variant.format in FEWER else rows
     written = variant.write(folder, num)
     size = written.path.stat().st_size / 1e6
-    command = [sys.executable, "-c", "from jetforge.cli.main import main; main()", "convert"]
+    command = [sys.executable, "-c", "from jetforge.cli.main import program; program()", "convert"]
     command += [f"{variant.class_name}={written.path}" if variant.class_name else str(written.path)]
     command += [part for name, value in written.settings.items() for part in ("--option", f"{name}={value}")]
     command += ["--split", "train", "--workers", "0", "--out"]

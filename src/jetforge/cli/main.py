@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -72,13 +73,19 @@ def main() -> None:
         code = 1
     except OSError as error:
         code = _fail(f"{error.filename or ''}: {error.strerror or error}".removeprefix(": "), 1)
-    _leave(code or 0)
+    sys.exit(code or 0)
 
 
-def _leave(code: int) -> NoReturn:
-    """End the program at once: to take apart all that was imported takes half a second."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+def program() -> NoReturn:
+    """Be the program `jetforge`: run the command line, then end at once: taking apart what was imported takes long."""
+    try:
+        main()
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 1
+    with contextlib.suppress(OSError):  # whoever read our output may have gone
+        sys.stdout.flush()
+        sys.stderr.flush()
     logging.shutdown()
     atexit._run_exitfuncs()
     os._exit(code)

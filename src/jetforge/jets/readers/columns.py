@@ -24,7 +24,7 @@ from jetforge.jets.readers.column_mapping import (
     nearest,
     read_mapping,
 )
-from jetforge.jets.readers.constituents.momenta import cartesian
+from jetforge.jets.readers.constituents.momenta import cartesian, first_contradiction
 from jetforge.jets.readers.constituents.padded import not_all_zero
 from jetforge.jets.readers.constituents.ragged import row_of
 from jetforge.jets.readers.containers.column_hdf5 import Hdf5Table
@@ -125,7 +125,10 @@ class ColumnsReader(Reader):
         columns = self._table.read(self._names, start, stop)
         offsets, constituents = self._constituents(columns, start)
         if "mass" in constituents and self.mapping.momentum.energy is not None:
-            self._check_masses(constituents, offsets, start)
+            wrong = first_contradiction(constituents)
+            if wrong is not None:
+                row = row_of(wrong[0], offsets)
+                raise self.error(f"constituent {wrong[0] - offsets[row]}: {wrong[1]}, by a mapping", start + row)
         fields: dict[str, npt.NDArray[Any]] = {}
         for name, ours in self.mapping.jets.items():
             fields[ours] = self._in_gev(ours, columns[name])
@@ -313,21 +316,6 @@ class ColumnsReader(Reader):
             raise self.error(f"constituent {wrong[0] - offsets[row]}: {shown}: no momentum", start + row)
         made = {"px": px, "py": py, "pz": pz, "energy": energy}
         return made if "mass" not in values else {**made, "mass": values["mass"]}
-
-    def _check_masses(
-        self, constituents: Mapping[str, npt.NDArray[Any]], offsets: npt.NDArray[np.int64], start: int
-    ) -> None:
-        """Refuse a mass that contradicts the energy: only one of the two is stored."""
-        px, py, pz, energy, mass = (constituents[name].astype(np.float64) for name in (*_MOMENTUM, "energy", "mass"))
-        expected = np.sqrt(np.maximum(px**2 + py**2 + pz**2 + mass * np.abs(mass), 0))
-        wrong = np.flatnonzero(np.abs(expected - energy) > 0.01 * energy + 1e-6)
-        if len(wrong):
-            i, row = int(wrong[0]), row_of(int(wrong[0]), offsets)
-            raise self.error(
-                f"constituent {i - offsets[row]}: the energy is {energy[i]:g} GeV, with the mass of {mass[i]:g} GeV it "
-                f"would be {expected[i]:g}: leave one of the two out, by a mapping",
-                start + row,
-            )
 
     def _labels(self, label: LabelColumns, columns: Mapping[str, Any], start: int) -> npt.NDArray[np.int64]:
         if label.one_hot is None:

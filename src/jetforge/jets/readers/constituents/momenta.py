@@ -58,3 +58,15 @@ def cartesian(given: Mapping[str, _Floats]) -> tuple[_Floats, _Floats, _Floats, 
             pz = np.sqrt(given["pt"] ** 2 + mass * np.abs(mass)) * np.sinh(given["y"])
     energy = given["energy"] if "energy" in given else np.sqrt(px**2 + py**2 + pz**2 + mass * np.abs(mass))
     return px, py, pz, energy
+
+
+def first_contradiction(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[int, str] | None:
+    """Return the first constituent whose mass contradicts its energy, and what is wrong: only one of them is stored."""
+    px, py, pz, energy, mass = (columns[name].astype(np.float64) for name in ("px", "py", "pz", "energy", "mass"))
+    expected = np.sqrt(np.maximum(px**2 + py**2 + pz**2 + mass * np.abs(mass), 0))
+    wrong = np.flatnonzero(np.abs(expected - energy) > 0.01 * energy + 1e-6)
+    if not len(wrong):
+        return None
+    i = int(wrong[0])
+    shown = f"the energy is {energy[i]:g} GeV, with the mass of {mass[i]:g} GeV it would be {expected[i]:g}"
+    return i, f"{shown}: leave one of the two out"
