@@ -108,6 +108,21 @@ def test_what_does_not_go_together_is_named(tmp_path, pair):
     assert not (tmp_path / "out").exists()
 
 
+def test_whole_numbers_that_no_type_holds_are_refused(tmp_path):
+    def numbered(dtype):
+        def change(jets):
+            return Jets(jets.offsets, jets.columns, {**jets.fields, "event": np.arange(len(jets)).astype(dtype)})
+
+        return change
+
+    parts = [
+        write_dataset(tmp_path / kind, {"train": [5]}, seed=seed, change=numbered(kind))
+        for seed, kind in enumerate(("uint64", "int64"))
+    ]
+    with pytest.raises(DataError, match="'event' is uint64 and int64 in the datasets: no type holds both"):
+        merge(parts, tmp_path / "out")
+
+
 def test_a_stopped_merging_goes_on_to_the_same_bytes(tmp_path, pair, monkeypatch):
     merge(pair, tmp_path / "whole", part_jets=20, workers=0)
     original, made = module.make_part, []

@@ -155,12 +155,19 @@ def _common_types(inputs: Sequence[Dataset]) -> dict[str, Any]:
     fields = {name for jets in samples for name in jets.fields if name != "label"}
     return {
         "columns": columns,
-        "column_types": {name: _common([jets.columns[name] for jets in samples]) for name in columns},
-        "field_types": {n: _common([jets.fields[n] for jets in samples if n in jets.fields]) for n in sorted(fields)},
+        "column_types": {name: _common(name, [jets.columns[name] for jets in samples]) for name in columns},
+        "field_types": {
+            name: _common(name, [jets.fields[name] for jets in samples if name in jets.fields])
+            for name in sorted(fields)
+        },
     }
 
 
-def _common(arrays: Sequence[Any]) -> str:
+def _common(name: str, arrays: Sequence[Any]) -> str:
     if any(array.dtype.kind not in "biuf" for array in arrays):
         return "O"
-    return np.result_type(*(array.dtype for array in arrays)).str
+    common = np.result_type(*(array.dtype for array in arrays))
+    if common.kind == "f" and all(array.dtype.kind in "biu" for array in arrays):
+        kinds = " and ".join(dict.fromkeys(str(array.dtype) for array in arrays))
+        raise DataError(f"'{name}' is {kinds} in the datasets: no type holds both exactly; make both in the same way")
+    return common.str
