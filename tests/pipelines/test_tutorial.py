@@ -108,7 +108,8 @@ def test_readme_example_runs(tutorial):
 def test_own_data_page_runs(tutorial):
     folder, _ = tutorial
     printed = run_page(ROOT / "docs" / "howto" / "own-data.md", folder)
-    assert "<Dataset data/mine: background vs signal; jets: 320 train, 40 val, 40 test>" in printed
+    assert "data/mine: background vs signal, 320 train, 40 val, 40 test" in printed
+    assert "<Dataset data/from-python: background vs signal; jets: 320 train, 40 val, 40 test>" in printed
     assert (folder / "runs" / "mine" / "tagger.safetensors").is_file()
 
 
