@@ -9,12 +9,14 @@ arrays for each jet, padded when it is asked for; a row of an HDF5 file (uncompr
 and, as the least that is possible, three arrays of all jets, padded beforehand and held in memory, which needs no file
 and no padding, but 2 kB of memory a jet. weaver reads the same Parquet parts as ours, pads and shuffles; one worker, as
 is its default, and a tenth of the files at a time. All of these pad to 128 constituents. Without --data, jets of 25 to
-79 constituents are made. Every loader is run twice, the second time is printed.
+79 constituents are made. Each is run once to
+warm up and then seven times, the slowest ones once; the median is printed, and the range.
 """
 
 import argparse
 import logging
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -37,6 +39,7 @@ from jetforge.learning.loader import BatchLoader
 from jetforge.representations import FourMomentaRepresentation
 
 LENGTH = 128
+_ENOUGH_SECONDS = 15.0
 PART = 20_000
 
 
@@ -141,15 +144,18 @@ def weaver(files: list[str], batch_size: int, folder: Path) -> Iterable[Any]:
 
 
 def rate(name: str, loader: Callable[[], Iterable[Any]], size: Callable[[Any], int], expected: int) -> float:
-    """Run through a loader twice and print the second time."""
-    for _ in range(2):
+    """Run through a loader and print the median of what is not the first time."""
+    times: list[float] = []
+    while len(times) < 2 or (sum(times) < _ENOUGH_SECONDS and len(times) < 8):
         start, seen = time.perf_counter(), 0
         for batch in loader():
             seen += size(batch)
-        seconds = time.perf_counter() - start
+        times.append(time.perf_counter() - start)
+    seconds = statistics.median(times[1:])
     if seen != expected:
         print(f"{name}: gave {seen:,} of {expected:,} jets")
-    print(f"{name:<62} {seen / seconds:>12,.0f} jets/s", flush=True)
+    span = f"{seen / max(times[1:]):,.0f} to {seen / min(times[1:]):,.0f}"
+    print(f"{name:<62} {seen / seconds:>12,.0f} jets/s ({span})", flush=True)
     return seen / seconds
 
 

@@ -37,11 +37,11 @@ def test_jets_stay_in_order_and_parts_have_the_usual_size(tmp_path):
 def test_the_seed_alone_decides(tmp_path):
     dataset = write_dataset(tmp_path / "data")
 
-    def test_split(out, **settings):
+    def drawn(out, **settings):
         return split(dataset, tmp_path / out, (0.5, 0.25, 0.25), workers=0, **settings).read("test")["number"].tolist()
 
-    assert test_split("a", seed=1) == test_split("b", seed=1, part_jets=7)
-    assert test_split("a", seed=1) != test_split("c", seed=2)
+    assert drawn("a", seed=1) == drawn("b", seed=1, part_jets=7)
+    assert drawn("a", seed=1) != drawn("c", seed=2)
 
 
 def test_wrong_arguments_are_named(tmp_path):
