@@ -46,7 +46,7 @@ def test_unknown_name_is_refused(values):
         ({"mean": ["a", "b"]}, "lund representation"),
         ({"std": None}, "both mean and std"),
         ({"std": [1.0, 0.0]}, "must be positive"),
-        ({"extra": 1}, "needs variables, mean and std alone"),
+        ({"extra": 1}, "needs variables, mean, std alone"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(change, rule):

@@ -82,7 +82,7 @@ def test_what_makes_no_sense_is_refused(jets):
     for scale in (0.0, -1.0, float("nan"), "20"):
         with pytest.raises(JetforgeError, match="positive number of GeV"):
             FourMomentaRepresentation(scale=scale)
-    with pytest.raises(JetforgeError, match="needs the scale alone"):
+    with pytest.raises(JetforgeError, match="needs scale, max_constituents, scalars alone"):
         FourMomentaRepresentation.from_dict({"scale": 1.0, "mean": 0.0})
     with pytest.raises(DataError, match="jet 0, constituent 0"):
         FourMomentaRepresentation(scale=1.0)(ak.Array([[{"px": np.nan, "py": 0.0, "pz": 0.0, "energy": 1.0}]]))

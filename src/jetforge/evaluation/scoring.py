@@ -72,7 +72,8 @@ def score_dataset(
         raise DataError(f"{dataset.path}: class '{unknown[0]}' is unknown to the tagger, which tells {known} apart")
     number_of = np.array([tagger.classes.index(name) for name in dataset.classes]) if dataset.labelled else None
     done, total = 0, dataset.num_jets(split)
-    for block in dataset.blocks(split, block_jets=_BLOCK_JETS, columns=()):
+    columns = dataset.present(tagger.representation.columns)
+    for block in dataset.blocks(split, block_jets=_BLOCK_JETS, columns=columns):
         fields: dict[str, Any] = dict(block.fields)
         if number_of is not None:
             fields["label"] = number_of[block.label]

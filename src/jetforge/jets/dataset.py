@@ -129,6 +129,10 @@ class Dataset:
         sizes = ", ".join(f"{self.num_jets(s)} {s}" for s in self.manifest.parts)
         return f"<Dataset {self.path}: {shown_classes(self.classes)}; jets: {sizes}>"
 
+    def present(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the constituent columns that this dataset has."""
+        return tuple(name for name in columns if name in self.manifest.constituent_fields)
+
     def num_jets(self, split: str) -> int:
         """Return the number of jets in a split, without reading them."""
         return self.manifest.num_jets(split)

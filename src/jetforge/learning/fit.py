@@ -167,7 +167,8 @@ def _check_readable(checkpoint: Path) -> None:
 
 def _initialise(tagger: Tagger, dataset: Dataset) -> None:
     """Fit the representation, and write down where the data came from."""
-    tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=()))
+    columns = dataset.present(tagger.representation.columns)
+    tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
     tagger.classes = dataset.classes
     tagger.provenance = {
         "dataset": str(dataset.path),

@@ -16,7 +16,6 @@ from jetforge.jets.dataset import BlocksOf, Dataset
 from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
-# Columns beyond the four-momentum are not read: no representation here uses them.
 _BLOCK_JETS = 50_000
 
 
@@ -64,6 +63,7 @@ class BatchLoader:
     ) -> None:  # fmt: skip
         self.dataset, self.split, self.representation = dataset, split, representation
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self._columns = dataset.present(representation.columns)
         self.shard = shard
         self.epoch: Callable[[], int] = lambda: 0
         self.skip = 0
@@ -113,7 +113,7 @@ class BatchLoader:
 
     def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
         if self._kept is None:
-            self._kept = _join(list(self.dataset.blocks(self.split, columns=(), blocks_of=self._blocks)))
+            self._kept = _join(list(self.dataset.blocks(self.split, columns=self._columns, blocks_of=self._blocks)))
         num_jets = len(self._kept.labels)
         order = None
         if self.shuffle:
@@ -125,7 +125,7 @@ class BatchLoader:
     def _from_disk(self, mine: range) -> Iterator[TrainingBatch]:
         blocks = self.dataset.blocks(
             self.split, multiple=self.batch_size, block_jets=_BLOCK_JETS, shuffle=self.shuffle, seed=self.seed,
-            epoch=self.epoch(), columns=(), blocks_of=self._blocks,
+            epoch=self.epoch(), columns=self._columns, blocks_of=self._blocks,
         )  # fmt: skip
         number = 0
         with closing(blocks), ThreadPoolExecutor(1, "jetforge-next-block") as thread:

@@ -1,7 +1,9 @@
 """What every representation of jets and every batch of one must offer."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
@@ -44,7 +46,10 @@ class Batch(Protocol):
 
 
 class Representation(ABC):
-    """Turns jets into the tensors that one kind of network reads; carries its fitted normalisation."""
+    """Turns jets into the tensors that one kind of network reads; carries its fitted normalisation.
+
+    The settings of a representation are the arguments it is made with.
+    """
 
     name: ClassVar[str]
 
@@ -66,16 +71,43 @@ class Representation(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Return the representation's settings and normalisation as plain JSON values, without its name."""
 
-    @classmethod
+    @property
     @abstractmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def num_features(self) -> int:
+        """Number of features of each element (constituent, node, pixel, jet): what the first layer reads."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the constituents that are read beside the momenta, where they are there."""
+        return ()
+
+    @classmethod
+    def settings(cls) -> tuple[str, ...]:
+        """Return the names of the settings."""
+        return tuple(inspect.signature(cls).parameters)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the representation that `to_dict` described.
 
         Raises
         ------
         JetforgeError
-            If a value is missing or makes no sense.
+            If a value is missing, unknown or makes no sense.
         """
+        known = cls.settings()
+        if set(values) != set(known):
+            raise JetforgeError(
+                f"{cls.name} representation: needs {', '.join(known)} alone, got {', '.join(sorted(values)) or 'none'}"
+            )
+        return cls._made(values)
+
+    @classmethod
+    def _made(cls, values: Mapping[str, Any]) -> Self:
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise JetforgeError(f"{cls.name} representation: {error}") from error
 
 
 _REPRESENTATIONS: dict[str, type[Representation]] = {}
@@ -117,3 +149,38 @@ def representation_from_dict(values: dict[str, Any]) -> Representation:
     if name not in _REPRESENTATIONS:
         raise JetforgeError(f"unknown representation {name!r}; known: {', '.join(list_representations())}")
     return _REPRESENTATIONS[name].from_dict(settings)
+
+
+def make_representation(values: Mapping[str, Any], default: Representation) -> Representation:
+    """Return a representation from the settings that are given, the others being those of a default.
+
+    Parameters
+    ----------
+    values : mapping
+        ``name`` and settings; without a name, or with that of the default, its settings are kept where they are not
+        given, but not its normalisation.
+    default : Representation
+        What a tagger reads if nothing else is asked for.
+
+    Raises
+    ------
+    JetforgeError
+        If the name or a setting is unknown, or a value makes no sense.
+    """
+    settings = dict(values)
+    name = settings.pop("name", default.name)
+    if name not in _REPRESENTATIONS:
+        raise JetforgeError(f"unknown representation {name!r}; known: {', '.join(list_representations())}")
+    kind = _REPRESENTATIONS[name]
+    for setting in settings:
+        if setting not in kind.settings():
+            near = get_close_matches(setting, kind.settings(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"its settings are {', '.join(kind.settings())}"
+            raise JetforgeError(f"representation {name} has no setting {setting!r}; {hint}")
+    if name == default.name:
+        settings = (
+            {**default.to_dict(), "mean": None, "std": None, **settings}
+            if "mean" in kind.settings()
+            else {**default.to_dict(), **settings}
+        )
+    return kind._made(settings)

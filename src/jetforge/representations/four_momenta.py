@@ -5,97 +5,41 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
-import numpy as np
 import torch
-from numba import njit
-from numpy.typing import NDArray
 
 from jetforge.errors import DataError, JetforgeError
-from jetforge.jets.jets import take_runs
 from jetforge.physics.flat import flat_of
+from jetforge.representations._constituents import (
+    KINEMATIC_FEATURES,
+    check_features,
+    check_length,
+    chosen_constituents,
+    columns_of,
+)
+from jetforge.representations._packed import PackedBatch
 from jetforge.representations.base import Representation, register_representation
 
 if TYPE_CHECKING:
     from jetforge.jets import Jets
 
 
-@njit(cache=True, nogil=True)
-def _pack(px: Any, py: Any, pz: Any, energy: Any, factor: float, packed: Any) -> None:
-    for i in range(len(px)):
-        packed[i, 0] = energy[i] * factor
-        packed[i, 1] = px[i] * factor
-        packed[i, 2] = py[i] * factor
-        packed[i, 3] = pz[i] * factor
-
-
 @dataclass(frozen=True, eq=False)
-class FourMomentaBatch:
-    """The constituents of some jets, packed one jet after the other without padding.
+class FourMomentaBatch(PackedBatch):
+    """The constituents of some jets, packed one jet after the other without padding, hardest first.
 
     Attributes
     ----------
     momenta : Tensor, float32, shape (n_constituents, 4)
         Energy, px, py, pz of every constituent, in units of the representation's scale.
+    scalars : Tensor, float32, shape (n_constituents, n_scalars)
+        What else is known of every constituent: Lorentz scalars such as its charge.
     offsets : Tensor, int64, shape (n_jets + 1,)
         Jet ``j`` owns the rows ``offsets[j]`` to ``offsets[j + 1]``.
     """
 
     momenta: torch.Tensor
+    scalars: torch.Tensor
     offsets: torch.Tensor
-
-    @classmethod
-    def concatenate(cls, batches: Sequence[Self]) -> Self:
-        """Return the jets of all batches, one batch after the other."""
-        starts = np.cumsum([0] + [len(batch.momenta) for batch in batches]).tolist()
-        offsets = [batch.offsets[1:] + start for batch, start in zip(batches, starts, strict=False)]
-        momenta = [batch.momenta for batch in batches]
-        # NumPy asks the system for large pages, PyTorch does not: a block of jets is there several times as fast.
-        on_cpu = all(tensor.device.type == "cpu" for tensor in momenta)
-        joined = torch.from_numpy(np.concatenate([m.numpy() for m in momenta])) if on_cpu else torch.cat(momenta)
-        return cls(joined, torch.cat([batches[0].offsets[:1], *offsets]))
-
-    def __len__(self) -> int:
-        """Return the number of jets."""
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: slice) -> "FourMomentaBatch":
-        """Return a contiguous range of jets; momenta are a view, not a copy."""
-        start, stop, step = index.indices(len(self))
-        if step != 1:
-            raise IndexError("a range of jets must be contiguous; use take(indices) for anything else")
-        offsets = self.offsets[start : max(start, stop) + 1]
-        first = int(offsets[0])
-        return FourMomentaBatch(self.momenta[first : int(offsets[-1])], offsets - first)
-
-    def take(self, indices: torch.Tensor | NDArray[np.integer[Any]]) -> "FourMomentaBatch":
-        """Return the jets at ``indices``, shape (n,), in that order; a jet may be taken more than once."""
-        given = torch.as_tensor(indices, device=self.offsets.device)
-        if given.dtype in (torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64) and len(given):
-            raise IndexError(f"jets are taken by their numbers, not by {given.dtype}")
-        chosen = given.to(torch.int64)
-        if len(chosen) and not (int(chosen.min()) >= 0 and int(chosen.max()) < len(self)):
-            raise IndexError(f"there are jets 0 to {len(self) - 1}")
-        starts, sizes = self.offsets[chosen], self.offsets.diff()[chosen]
-        offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-        num_rows = int(offsets[-1])
-        if self.momenta.device.type == "cpu":
-            momenta = np.empty((num_rows, 4), dtype=np.float32)
-            numbers = self.momenta.contiguous().numpy().reshape(-1)
-            take_runs(numbers, 4 * self.offsets.numpy(), chosen.numpy(), 4 * offsets.numpy(), momenta.reshape(-1))
-            return FourMomentaBatch(torch.from_numpy(momenta), offsets)
-        shifts = torch.repeat_interleave(starts - offsets[:-1], sizes, output_size=num_rows)
-        rows = torch.arange(num_rows, device=shifts.device) + shifts
-        return FourMomentaBatch(self.momenta.index_select(0, rows), offsets)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "FourMomentaBatch":
-        """Return the same jets on another device."""
-        return FourMomentaBatch(
-            self.momenta.to(device, non_blocking=non_blocking), self.offsets.to(device, non_blocking=non_blocking)
-        )
-
-    def pin_memory(self) -> "FourMomentaBatch":
-        """Return the same jets in page-locked memory, from where copies to a device can overlap with work."""
-        return FourMomentaBatch(self.momenta.pin_memory(), self.offsets.pin_memory())
 
 
 @register_representation("four_momenta")
@@ -105,21 +49,45 @@ class FourMomentaRepresentation(Representation):
     Parameters
     ----------
     scale : float, optional
-        In GeV; `fit` takes the mean energy of the constituents of the training jets.
+        In GeV; `fit` takes the mean energy of all constituents of the training jets.
+    max_constituents : int, optional
+        How many constituents, the hardest, are kept of a jet; all if not given.
+    scalars : sequence of str
+        What else is read of each constituent, among the features that do not follow from the momenta (``charge``,
+        ``is_electron``, ...), or further columns.
 
     Raises
     ------
     JetforgeError
-        If the scale is not a positive number.
+        If the scale is not a positive number, or another value makes no sense.
     """
 
-    def __init__(self, scale: float | None = None) -> None:
+    def __init__(
+        self, scale: float | None = None, max_constituents: int | None = None, scalars: Sequence[str] = ()
+    ) -> None:
         if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < float("inf")):
             raise JetforgeError(f"four_momenta representation: the scale is a positive number of GeV, not {scale!r}")
         self.scale = None if scale is None else float(scale)
+        self.max_constituents = check_length("four_momenta representation", max_constituents)
+        self.scalars = check_features("four_momenta representation", scalars, least=0)
+        frame_dependent = [name for name in self.scalars if name in KINEMATIC_FEATURES]
+        if frame_dependent:
+            raise JetforgeError(
+                f"four_momenta representation: {frame_dependent[0]} depends on the frame; it is no scalar"
+            )
 
     def __repr__(self) -> str:
         return f"FourMomentaRepresentation({'not fitted' if self.scale is None else f'scale {self.scale:g} GeV'})"
+
+    @property
+    def num_features(self) -> int:
+        """Number of scalars of a constituent."""
+        return len(self.scalars)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the constituents that are read beside the momenta, where they are there."""
+        return columns_of(self.scalars)
 
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find the mean energy of all constituents of all jets, unweighted.
@@ -144,28 +112,15 @@ class FourMomentaRepresentation(Representation):
         Raises
         ------
         DataError
-            If the representation is not fitted, or a momentum breaks a rule.
+            If the representation is not fitted, a momentum breaks a rule, or a scalar needs a column that is not
+            there.
         """
         if self.scale is None:
             raise DataError("the four_momenta representation has no scale yet: call fit on training jets")
-        flat = flat_of(jets)
-        packed = np.empty((len(flat.px), 4), dtype=np.float32)
-        _pack(flat.px, flat.py, flat.pz, flat.energy, 1 / self.scale, packed)
-        return FourMomentaBatch(torch.from_numpy(packed), torch.tensor(flat.offsets, dtype=torch.int64))
+        chosen = chosen_constituents(jets, self.scalars, self.max_constituents)
+        momenta = torch.from_numpy(chosen.momenta).div_(self.scale)
+        return FourMomentaBatch(momenta, torch.from_numpy(chosen.features), torch.from_numpy(chosen.offsets))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scale as a plain JSON value."""
-        return {"scale": self.scale}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the representation that `to_dict` described.
-
-        Raises
-        ------
-        JetforgeError
-            If a value is missing, unknown or makes no sense.
-        """
-        if set(values) != {"scale"}:
-            raise JetforgeError(f"four_momenta representation: needs the scale alone, got {', '.join(sorted(values))}")
-        return cls(**values)
+        """Return scale, number of constituents and scalars as plain JSON values."""
+        return {"scale": self.scale, "max_constituents": self.max_constituents, "scalars": list(self.scalars)}

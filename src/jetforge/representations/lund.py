@@ -284,23 +284,10 @@ class LundRepresentation(Representation):
             "std": None if self.std is None else self.std.tolist(),
         }
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the representation that `to_dict` described.
-
-        Raises
-        ------
-        JetforgeError
-            If a value is missing, unknown or makes no sense.
-        """
-        if set(values) != {"variables", "mean", "std"}:
-            raise JetforgeError(
-                f"lund representation: needs variables, mean and std alone, got {', '.join(sorted(values))}"
-            )
-        try:
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise JetforgeError(f"lund representation: {error}") from error
+    @property
+    def num_features(self) -> int:
+        """Number of variables of a node."""
+        return len(self.variables)
 
 
 def _trees(jets: "Jets | ak.Array") -> LundArrays:

@@ -1,12 +1,13 @@
 """The taggers by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from jetforge.errors import TaggerError
+from jetforge.representations import Representation, make_representation
 from jetforge.taggers.base import Tagger
 
 _TAGGERS: dict[str, Callable[..., Tagger]] = {}
@@ -28,6 +29,8 @@ def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameter
         bound.apply_defaults()
         arguments: dict[str, Any] = {}
         for parameter, value in bound.arguments.items():
+            if parameter == "representation":  # described apart: it carries what it was fitted on
+                continue
             if bound.signature.parameters[parameter].kind is inspect.Parameter.VAR_KEYWORD:
                 arguments.update(value)
             else:
@@ -46,7 +49,12 @@ def list_taggers() -> list[str]:
     return sorted(_TAGGERS)
 
 
-def create_tagger(name: str, num_classes: int = 2, **arguments: Any) -> Tagger:
+def create_tagger(
+    name: str,
+    num_classes: int = 2,
+    representation: Representation | Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Tagger:
     """Return a new tagger.
 
     Parameters
@@ -55,13 +63,19 @@ def create_tagger(name: str, num_classes: int = 2, **arguments: Any) -> Tagger:
         One of `list_taggers`.
     num_classes : int
         Number of classes.
+    representation : Representation or mapping, optional
+        What it reads of a jet; by default what its paper has. A mapping gives settings, the others being those of
+        the default: ``{"max_constituents": 64}``.
     **arguments
         Settings of that tagger; its function documents them.
 
     Raises
     ------
     TaggerError
-        If the name or an argument is unknown, or a value makes no sense.
+        If the name or an argument is unknown, a value makes no sense, the tagger does not read such a
+        representation, or it needs a package that is not installed.
+    JetforgeError
+        If a setting of the representation is unknown or makes no sense.
 
     Examples
     --------
@@ -76,10 +90,19 @@ def create_tagger(name: str, num_classes: int = 2, **arguments: Any) -> Tagger:
     unknown = sorted(set(arguments) - set(allowed))
     if unknown:
         raise TaggerError(f"tagger {name} knows no {', '.join(unknown)}; its arguments are {', '.join(allowed)}")
+    given = {} if representation is None else {"representation": representation}
+    if isinstance(representation, Mapping):
+        given = {"representation": make_representation(representation, default_representation(name))}
     try:
-        return _TAGGERS[name](num_classes=num_classes, **arguments)
+        return _TAGGERS[name](num_classes=num_classes, **given, **arguments)
     except (TypeError, ValueError) as error:
         raise TaggerError(f"tagger {name}: {error}") from error
+
+
+def default_representation(name: str) -> Representation:
+    """Return what a tagger reads if nothing else is asked for, not fitted."""
+    representation: Representation = create_tagger(name).representation
+    return representation
 
 
 def _argument_names(make: Callable[..., Tagger]) -> list[str]:
@@ -90,6 +113,6 @@ def _argument_names(make: Callable[..., Tagger]) -> list[str]:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             (settings,) = hints[parameter.name].__args__
             names.extend(settings.__annotations__)
-        else:
+        elif parameter.name != "representation":
             names.append(parameter.name)
     return names

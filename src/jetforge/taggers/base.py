@@ -1,7 +1,7 @@
 """What every tagger is: a network, the representation it reads, and where it comes from."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,56 +18,87 @@ if TYPE_CHECKING:
 
 
 class Tagger(nn.Module, ABC):
-    """A network that gives each jet one logit a class.
+    """A network that gives each jet one logit a class: first it embeds the jet, then it classifies what it embedded.
 
     Parameters
     ----------
     num_classes : int
         Number of classes, two or more.
+    representation : Representation
+        What the network reads; its number of features is the width of the first layer.
 
     Attributes
     ----------
+    reads : type
+        The kind of representation that the network reads.
     name : str
         The name it was made by, as `jetforge.taggers.list_taggers` gives it.
     arguments : dict
-        The arguments it was made with; together with the name they make it again.
+        The arguments it was made with; together with name and representation they make it again.
     classes : tuple of str
         What the classes are called, in the order of the logits.
-    representation : Representation
-        Turns jets into the batches that `forward` reads; fit it on the training jets.
     provenance : dict
         Where the training data came from, as plain JSON values.
 
     Raises
     ------
     TaggerError
-        If there are fewer than two classes.
+        If there are fewer than two classes, or the network does not read such a representation.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    reads: ClassVar[type[Representation]]
+
+    def __init__(self, num_classes: int, representation: Representation) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
             raise TaggerError(f"num_classes {num_classes!r} must be a whole number of 2 or more")
         super().__init__()
         self.name = ""
         self.arguments: dict[str, Any] = {}
         self.classes = tuple(str(label) for label in range(num_classes))
-        self.representation = self.default_representation()
         self.provenance: dict[str, Any] = {}
+        self._check_kind(representation)
+        self._representation = representation
 
-    @abstractmethod
-    def default_representation(self) -> Representation:
-        """Return the representation that this network wants, not yet fitted."""
+    @property
+    def representation(self) -> Any:
+        """Turns jets into the batches that `forward` reads; fit it on the training jets."""
+        return self._representation
+
+    @representation.setter
+    def representation(self, representation: Representation) -> None:
+        self._check_kind(representation)
+        have, want = representation.num_features, self._representation.num_features
+        if have != want:
+            raise TaggerError(f"{self._title} was made for {want} features, the representation has {have}")
+        self._representation = representation
+
+    @property
+    def _title(self) -> str:
+        return self.name or type(self).__name__
+
+    def _check_kind(self, representation: Any) -> None:
+        if not isinstance(representation, self.reads):
+            given = getattr(representation, "name", type(representation).__name__)
+            raise TaggerError(f"{self._title} reads the representation {self.reads.name}, not {given}")
 
     @abstractmethod
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the modules of each stage of the network in the order of the data, the head last.
 
-        Together they hold every parameter once.
+        Together they hold every parameter once. The last stage is what `classify` uses, the others `embed`.
         """
 
     @abstractmethod
+    def embed(self, batch: Any) -> torch.Tensor:
+        """Return the embedded jets, shape (n_jets, width), of a batch of this tagger's representation."""
+
+    @abstractmethod
+    def classify(self, jets: torch.Tensor) -> torch.Tensor:
+        """Return the logits, shape (n_jets, n_classes), of embedded jets."""
+
     def forward(self, batch: Any) -> torch.Tensor:
         """Return the logits, shape (n_jets, n_classes), of a batch of this tagger's representation."""
+        return self.classify(self.embed(batch))
 
     def backbone_modules(self) -> tuple[nn.Module, ...]:
         """Return the modules before the head: what is frozen or carried over in transfer learning."""

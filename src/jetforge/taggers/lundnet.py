@@ -63,6 +63,8 @@ class LundNet(Tagger):
     ----------
     num_classes : int
         Number of classes.
+    representation : LundRepresentation, optional
+        Lund trees with these variables.
     variables : sequence of str
         Variables of each declustering that the network reads.
     channels : sequence of int
@@ -80,11 +82,12 @@ class LundNet(Tagger):
         If a value makes no sense.
     """
 
-    representation: LundRepresentation
+    reads = LundRepresentation
 
     def __init__(
         self,
         num_classes: int = 2,
+        representation: LundRepresentation | None = None,
         *,
         variables: Sequence[str],
         channels: Sequence[int] = (32, 32, 64, 64, 128, 128),
@@ -96,7 +99,12 @@ class LundNet(Tagger):
         if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
             raise TaggerError(f"dropout {dropout!r} must be a number of at least 0 and below 1")
         self.variables = tuple(variables)
-        super().__init__(num_classes)
+        super().__init__(num_classes, representation or LundRepresentation(self.variables))
+        if self.representation.variables != self.variables:
+            raise TaggerError(
+                f"this LundNet reads the variables {', '.join(self.variables)}, "
+                f"the representation has {', '.join(self.representation.variables)}"
+            )
         self.input_norm = BatchNorm(len(self.variables))
         self.convolutions = nn.ModuleList(
             EdgeConvolution(*widths) for widths in pairwise([len(self.variables), *channels])
@@ -107,10 +115,6 @@ class LundNet(Tagger):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_classes)
 
-    def default_representation(self) -> LundRepresentation:
-        """Return the Lund trees with the variables of this network, not yet fitted."""
-        return LundRepresentation(self.variables)
-
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the modules of `embed_nodes`, `embed_jets` and `classify`, in that order."""
         return {
@@ -119,10 +123,10 @@ class LundNet(Tagger):
             "classifier": (self.hidden, self.dropout, self.output),
         }
 
-    def forward(self, batch: LundBatch) -> torch.Tensor:
-        """Return the logits, shape (n_jets, num_classes)."""
+    def embed(self, batch: LundBatch) -> torch.Tensor:
+        """Return the embedded jets, shape (n_jets, fusion)."""
         trees = _trees(batch)
-        return self.classify(self.embed_jets(self.embed_nodes(batch, trees), batch, trees))
+        return self.embed_jets(self.embed_nodes(batch, trees), batch, trees)
 
     def embed_nodes(self, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
         """Return the outputs of all edge convolutions side by side, shape (n_nodes, sum of channels)."""
@@ -159,24 +163,32 @@ def _trees(batch: LundBatch) -> Trees:
 
 
 @register_tagger
-def lundnet5(num_classes: int = 2, **settings: Unpack[LundNetSettings]) -> LundNet:
+def lundnet5(
+    num_classes: int = 2, representation: LundRepresentation | None = None, **settings: Unpack[LundNetSettings]
+) -> LundNet:
     """LundNet with all variables: ln z, ln Delta, psi, ln m, ln kt."""
-    return LundNet(num_classes, variables=("ln_z", "ln_delta", "psi", "ln_m", "ln_kt"), **settings)
+    return LundNet(num_classes, representation, variables=("ln_z", "ln_delta", "psi", "ln_m", "ln_kt"), **settings)
 
 
 @register_tagger
-def lundnet4(num_classes: int = 2, **settings: Unpack[LundNetSettings]) -> LundNet:
+def lundnet4(
+    num_classes: int = 2, representation: LundRepresentation | None = None, **settings: Unpack[LundNetSettings]
+) -> LundNet:
     """LundNet without the mass: ln z, ln Delta, ln kt, psi."""
-    return LundNet(num_classes, variables=("ln_z", "ln_delta", "ln_kt", "psi"), **settings)
+    return LundNet(num_classes, representation, variables=("ln_z", "ln_delta", "ln_kt", "psi"), **settings)
 
 
 @register_tagger
-def lundnet3(num_classes: int = 2, **settings: Unpack[LundNetSettings]) -> LundNet:
+def lundnet3(
+    num_classes: int = 2, representation: LundRepresentation | None = None, **settings: Unpack[LundNetSettings]
+) -> LundNet:
     """LundNet with the kinematics of each declustering: ln z, ln Delta, ln kt."""
-    return LundNet(num_classes, variables=("ln_z", "ln_delta", "ln_kt"), **settings)
+    return LundNet(num_classes, representation, variables=("ln_z", "ln_delta", "ln_kt"), **settings)
 
 
 @register_tagger
-def lundnet2(num_classes: int = 2, **settings: Unpack[LundNetSettings]) -> LundNet:
+def lundnet2(
+    num_classes: int = 2, representation: LundRepresentation | None = None, **settings: Unpack[LundNetSettings]
+) -> LundNet:
     """LundNet with the coordinates of the Lund plane alone: ln Delta, ln kt."""
-    return LundNet(num_classes, variables=("ln_delta", "ln_kt"), **settings)
+    return LundNet(num_classes, representation, variables=("ln_delta", "ln_kt"), **settings)

@@ -102,8 +102,8 @@ def load_tagger(path: str | os.PathLike[str]) -> Tagger:
     weights_path = description_path.parent / WEIGHTS_NAME
     state = _read_weights(weights_path, description["weights_sha256"])
     try:
-        tagger = create_tagger(description["name"], **description["arguments"])
-        tagger.representation = representation_from_dict(description["representation"])
+        representation = representation_from_dict(description["representation"])
+        tagger = create_tagger(description["name"], representation=representation, **description["arguments"])
     except (JetforgeError, TypeError) as error:
         raise TaggerError(f"{description_path}: {error}") from error
     tagger.classes = tuple(description["classes"])

@@ -14,7 +14,8 @@ from jetforge.errors import DataError
 from jetforge.physics.arguments import flag, floating, number, whole_number
 from jetforge.physics.elementary import atan2, log
 from jetforge.physics.flat import FlatJets, flat_of
-from jetforge.physics.kinematics import LEAST_PT, pseudorapidity, wrapped
+from jetforge.physics.images.alignment import align, hardest_first
+from jetforge.physics.kinematics import LEAST_PT, pseudorapidity
 from jetforge.physics.number_arrays import number_array
 from jetforge.physics.parallel import for_all_jets
 
@@ -24,8 +25,6 @@ ATLAS_COLUMNS = ("pt", "eta", "phi", "energy")
 """Rows of `atlas_columns`."""
 
 _MOST_CONSTITUENTS = 10_000
-# A third constituent closer than this to the line through the first two is on it: rounding must not reflect a jet.
-_ON_LINE = 1e-9
 _PIXELS_PER_BLOCK = 1 << 23
 
 _Floats = npt.NDArray[np.float64]
@@ -39,21 +38,12 @@ class PixelScaling(NamedTuple):
 
 
 @njit(cache=True, error_model="numpy")
-def _hardest_first(n: int, pt: _Floats) -> Any:
-    """Return the order of descending pT; constituents of equal pT stay in the order in which they are given."""
-    for i in range(1, n):
-        if pt[i] > pt[i - 1]:
-            return np.argsort(-pt[:n], kind="mergesort")
-    return np.arange(n)
-
-
-@njit(cache=True, error_model="numpy")
 def _leading(flat: FlatJets, j: int, num: int, columns: _Floats) -> int:
     """Write pT, eta, phi and energy of the hardest constituents of jet j, hardest first, and return their number."""
     begin, end = flat.offsets[j], flat.offsets[j + 1]
     px, py, pz, energy = flat.px[begin:end], flat.py[begin:end], flat.pz[begin:end], flat.energy[begin:end]
     all_pt = np.sqrt(px * px + py * py)
-    order = _hardest_first(len(all_pt), all_pt)
+    order = hardest_first(len(all_pt), all_pt)
     kept = 0
     for i in order[:num]:
         pt = all_pt[i]
@@ -68,28 +58,6 @@ def _leading(flat: FlatJets, j: int, num: int, columns: _Floats) -> int:
     return kept
 
 
-@njit(cache=True, error_model="numpy")
-def _align(n: int, eta: _Floats, phi: _Floats) -> None:
-    """Centre on the first constituent, turn the second to negative phi, reflect the third to positive eta."""
-    eta0, phi0 = eta[0], phi[0]
-    for i in range(n):
-        eta[i] -= eta0
-        phi[i] = wrapped(phi[i] - phi0)
-    if n < 2:
-        return
-    distance = sqrt(eta[1] * eta[1] + phi[1] * phi[1])
-    # Without a direction the second constituent counts as one at positive eta.
-    cosine = eta[1] / distance if distance > 0.0 else 1.0
-    sine = phi[1] / distance if distance > 0.0 else 0.0
-    for i in range(n):
-        turned = phi[i] * cosine - eta[i] * sine
-        phi[i] = -eta[i] * cosine - phi[i] * sine
-        eta[i] = turned
-    if n > 2 and eta[2] < -_ON_LINE:
-        for i in range(n):
-            eta[i] = -eta[i]
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def _feature_kernel(first: int, last: int, flat: FlatJets, features: Any, mask: npt.NDArray[np.bool_]) -> None:
     num = mask.shape[1]
@@ -99,7 +67,7 @@ def _feature_kernel(first: int, last: int, flat: FlatJets, features: Any, mask: 
         n = _leading(flat, j, num, columns)
         if n == 0:
             continue
-        _align(n, eta, phi)
+        align(n, eta, phi)
         log_sum_pt, log_sum_energy = log(pt[:n].sum()), log(energy[:n].sum())
         for i in range(n):
             log_pt, log_energy = log(pt[i]), log(energy[i])
@@ -119,7 +87,7 @@ def _column_kernel(first: int, last: int, flat: FlatJets, aligned: bool, out: An
     for j in range(first, last):
         n = _leading(flat, j, out.shape[2], columns)
         if n > 0 and aligned:
-            _align(n, columns[1], columns[2])
+            align(n, columns[1], columns[2])
         for c in range(4):
             for i in range(n):
                 out[j, c, i] = min(columns[c, i], most)

@@ -1,0 +1,247 @@
+"""What networks read of each constituent, by name; constituents are put in order of pT, hardest first."""
+
+from math import log as _log
+from math import sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import awkward as ak
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from jetforge.errors import DataError, JetforgeError
+from jetforge.physics.constituent_fields import charges_of, numbers_of, particle_numbers_of
+from jetforge.physics.elementary import atan2, log
+from jetforge.physics.flat import FlatJets, flat_of
+from jetforge.physics.images.alignment import align, hardest_first
+from jetforge.physics.kinematics import pseudorapidity, wrapped
+from jetforge.physics.parallel import for_all_jets
+
+if TYPE_CHECKING:
+    from jetforge.jets import Jets
+
+KINEMATIC_FEATURES = (
+    "deta", "dphi", "log_pt", "log_energy", "log_pt_rel", "log_energy_rel", "delta_r", "pt_rel", "energy_rel",
+    "aligned_eta", "aligned_phi", "log_pt_1", "eta", "phi", "pt", "energy",
+)  # fmt: skip
+"""Features that follow from the momenta alone.
+
+``deta``, ``dphi``: from the axis of the jet, deta being counted positive away from the beam's middle as in the
+published data sets of ParticleNet and ParT (arXiv:1902.08570, arXiv:2202.03772); ``delta_r`` their length;
+``log_pt``, ``log_energy``: ln(pT/GeV), ln(E/GeV); ``log_pt_rel``, ``log_energy_rel``: of the fraction of the jet's
+pT or energy; ``pt_rel``, ``energy_rel``: these fractions; ``aligned_eta``, ``aligned_phi``: after moving, turning and
+reflecting the jet as in ATL-PHYS-PUB-2022-039; ``log_pt_1``: ln(1 + pT/GeV); ``eta``, ``phi``, ``pt``, ``energy``.
+The jet is the sum of all its constituents, also of those that are not kept.
+"""
+
+FLAVOUR_FEATURES = (
+    "charge", "is_electron", "is_muon", "is_photon", "is_charged_hadron", "is_neutral_hadron",
+)  # fmt: skip
+"""Features that need the charge or the particle number of the constituents (arXiv:2202.03772, table 2)."""
+
+TRACK_FEATURES = ("tanh_d0", "d0_error", "tanh_dz", "dz_error")
+"""Features that need the impact parameters ``d0``, ``d0_error``, ``dz``, ``dz_error`` (arXiv:2202.03772, table 2)."""
+
+CONSTITUENT_FEATURES = (*KINEMATIC_FEATURES, *FLAVOUR_FEATURES, *TRACK_FEATURES)
+"""All names of features; any further column of the constituents goes by its own name."""
+
+_CODES = {name: code for code, name in enumerate(KINEMATIC_FEATURES)}
+_SMALLEST = 1e-12  # GeV, and fractions: logarithms stay finite
+_LOG_SMALLEST = _log(_SMALLEST)
+
+
+class ChosenConstituents(NamedTuple):
+    """The constituents that are kept of many jets, packed, each jet's hardest first.
+
+    `offsets` is int64 (n_jets + 1,), `momenta` float32 (n_kept, 4): energy, px, py, pz in GeV; `features` float32
+    (n_kept, n_features).
+    """
+
+    offsets: NDArray[np.int64]
+    momenta: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def check_features(what: str, features: Any, least: int = 1) -> tuple[str, ...]:
+    """Return names of features as a tuple.
+
+    Raises
+    ------
+    JetforgeError
+        If they are no names, or one is named twice.
+    """
+    names = tuple(features) if not isinstance(features, str) else ()
+    if len(names) < least or not all(isinstance(name, str) and name for name in names):
+        raise JetforgeError(f"{what}: features are {features!r}; give a list of names, such as [deta, dphi, log_pt]")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise JetforgeError(f"{what}: the feature '{twice[0]}' is named twice")
+    return names
+
+
+def check_length(what: str, max_constituents: Any) -> int | None:
+    """Return the largest number of constituents that is kept, or None for all.
+
+    Raises
+    ------
+    JetforgeError
+        If it is no whole number above 0.
+    """
+    if max_constituents is None:
+        return None
+    if isinstance(max_constituents, bool) or not isinstance(max_constituents, int) or max_constituents < 1:
+        raise JetforgeError(f"{what}: max_constituents is {max_constituents!r}; it must be a whole number above 0")
+    return max_constituents
+
+
+def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns of the constituents, beside the momenta, that features are made of."""
+    needed: list[str] = []
+    for name in features:
+        if name in _CODES:
+            continue
+        if name in FLAVOUR_FEATURES:
+            needed += ["charge", "pid", *FLAVOUR_FEATURES[1:]]
+        elif name in TRACK_FEATURES:
+            needed.append(name.removeprefix("tanh_"))
+        else:
+            needed.append(name)
+    return tuple(dict.fromkeys(needed))
+
+
+def chosen_constituents(
+    jets: "Jets | ak.Array", features: tuple[str, ...], max_constituents: int | None
+) -> ChosenConstituents:
+    """Return the hardest constituents of jets with their features.
+
+    Parameters
+    ----------
+    jets : Jets or awkward array of constituents
+        Momenta in GeV; other fields as the features need them.
+    features : tuple of str
+        Names in `CONSTITUENT_FEATURES`, or of columns.
+    max_constituents : int, optional
+        How many of a jet are kept; all if not given.
+
+    Raises
+    ------
+    DataError
+        If a momentum breaks a rule, or a column is missing.
+    """
+    flat = flat_of(jets)
+    kept = np.minimum(np.diff(flat.offsets), max_constituents or np.iinfo(np.int64).max)
+    offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
+    n = int(offsets[-1])
+    momenta, values = np.empty((n, 4), dtype=np.float32), np.empty((n, len(features)), dtype=np.float32)
+    source = np.empty(n, dtype=np.int64)
+    codes = np.array([_CODES.get(name, -1) for name in features], dtype=np.int64)
+    aligned = any(name.startswith("aligned_") for name in features)
+    for_all_jets(_choose_kernel, len(kept), flat, offsets, codes, aligned, momenta, values, source)
+    for column, name in enumerate(features):
+        if name not in _CODES:
+            values[:, column] = _further(jets, flat, name)[source]
+    return ChosenConstituents(offsets, momenta, values)
+
+
+def _further(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]:
+    """Return a feature that does not follow from the momenta, of all constituents in the order given."""
+    if name == "charge":
+        charge: NDArray[Any] = charges_of(jets, flat, None)
+        return charge
+    if name in FLAVOUR_FEATURES:
+        return _flavour(jets, flat, name)
+    if name.startswith("tanh_") and name in TRACK_FEATURES:
+        return np.tanh(numbers_of(jets, flat, name.removeprefix("tanh_"), None).astype(np.float64))
+    column: NDArray[Any] = numbers_of(jets, flat, name, None)
+    return column
+
+
+def _flavour(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]:
+    """Return one of the five flags of flavour: the column of that name, or what the particle number says."""
+    present: Any = getattr(jets, "columns", None) or getattr(jets, "fields", ())
+    if name in present:
+        column: NDArray[Any] = numbers_of(jets, flat, name, None)
+        return column
+    try:
+        number = np.abs(particle_numbers_of(jets, flat, None))
+    except DataError as error:
+        raise DataError(f"feature '{name}': {error}") from None
+    kind = {"is_electron": 11, "is_muon": 13, "is_photon": 22}.get(name)
+    hadron = (number != 11) & (number != 13) & (number != 22)
+    charged = charges_of(jets, flat, None) != 0
+    flags: NDArray[Any] = (
+        number == kind if kind is not None else hadron & (charged if name == "is_charged_hadron" else ~charged)
+    )
+    return flags
+
+
+@njit(cache=True, error_model="numpy")
+def _safe_log(value: float) -> float:
+    return log(value) if value > _SMALLEST else _LOG_SMALLEST
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _choose_kernel(
+    first: int, last: int, flat: FlatJets, offsets: Any, codes: Any, aligned: bool, momenta: Any, values: Any,
+    source: Any,
+) -> None:  # fmt: skip
+    """Write the hardest constituents of the jets first <= j < last, and those of their features that have a code."""
+    for j in range(first, last):
+        begin, end = flat.offsets[j], flat.offsets[j + 1]
+        if begin == end:
+            continue
+        to, kept = offsets[j], offsets[j + 1] - offsets[j]
+        px, py, pz, energy = flat.px[begin:end], flat.py[begin:end], flat.pz[begin:end], flat.energy[begin:end]
+        all_pt = np.sqrt(px * px + py * py)
+        order = hardest_first(len(all_pt), all_pt)
+        sum_x, sum_y, sum_z, sum_e = px.sum(), py.sum(), pz.sum(), energy.sum()
+        jet_pt = sqrt(sum_x * sum_x + sum_y * sum_y)
+        jet_eta, jet_phi = pseudorapidity(jet_pt, sum_z), atan2(sum_y, sum_x)
+        away = 1.0 if jet_eta >= 0.0 else -1.0
+        aligned_eta, aligned_phi = np.empty(kept), np.empty(kept)
+        if aligned:
+            for k in range(kept):
+                i = order[k]
+                aligned_eta[k], aligned_phi[k] = pseudorapidity(all_pt[i], pz[i]), atan2(py[i], px[i])
+            align(kept, aligned_eta, aligned_phi)
+        for k in range(kept):
+            i = order[k]
+            row = to + k
+            source[row] = begin + i
+            momenta[row, 0], momenta[row, 1], momenta[row, 2], momenta[row, 3] = energy[i], px[i], py[i], pz[i]
+            pt, eta, phi = all_pt[i], pseudorapidity(all_pt[i], pz[i]), atan2(py[i], px[i])
+            deta, dphi = away * (eta - jet_eta), wrapped(phi - jet_phi)
+            for c in range(len(codes)):
+                code = codes[c]
+                if code == 0:
+                    values[row, c] = deta
+                elif code == 1:
+                    values[row, c] = dphi
+                elif code == 2:
+                    values[row, c] = _safe_log(pt)
+                elif code == 3:
+                    values[row, c] = _safe_log(energy[i])
+                elif code == 4:
+                    values[row, c] = _safe_log(pt) - _safe_log(jet_pt)
+                elif code == 5:
+                    values[row, c] = _safe_log(energy[i]) - _safe_log(sum_e)
+                elif code == 6:
+                    values[row, c] = sqrt(deta * deta + dphi * dphi)
+                elif code == 7:
+                    values[row, c] = pt / jet_pt if jet_pt > 0.0 else 0.0
+                elif code == 8:
+                    values[row, c] = energy[i] / sum_e if sum_e > 0.0 else 0.0
+                elif code == 9:
+                    values[row, c] = aligned_eta[k]
+                elif code == 10:
+                    values[row, c] = aligned_phi[k]
+                elif code == 11:
+                    values[row, c] = log(1.0 + pt)
+                elif code == 12:
+                    values[row, c] = eta
+                elif code == 13:
+                    values[row, c] = phi
+                elif code == 14:
+                    values[row, c] = pt
+                elif code == 15:
+                    values[row, c] = energy[i]

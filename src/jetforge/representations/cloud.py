@@ -1,0 +1,131 @@
+"""Particle clouds: the constituents of a jet with their features, where they are, and their momenta."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import awkward as ak
+import torch
+
+from jetforge.representations._constituents import (
+    check_features,
+    check_length,
+    chosen_constituents,
+    columns_of,
+)
+from jetforge.representations._packed import PackedBatch
+from jetforge.representations._standard import Standardisation
+from jetforge.representations.base import Representation, register_representation
+
+if TYPE_CHECKING:
+    from jetforge.jets import Jets
+
+PARTICLENET_FEATURES = ("deta", "dphi", "log_pt", "log_energy", "log_pt_rel", "log_energy_rel", "delta_r")
+"""Features of arXiv:1902.08570, table 1, without particle identification; ParT's kinematic ones are the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class CloudBatch(PackedBatch):
+    """The constituents of some jets, packed one jet after the other without padding, hardest first.
+
+    Attributes
+    ----------
+    features : Tensor, float32, shape (n_constituents, n_features)
+        Scaled features.
+    points : Tensor, float32, shape (n_constituents, 2)
+        Pseudorapidity and azimuth relative to the jet's axis, not scaled.
+    momenta : Tensor, float32, shape (n_constituents, 4)
+        Energy, px, py, pz in GeV.
+    offsets : Tensor, int64, shape (n_jets + 1,)
+        Jet ``j`` owns the rows ``offsets[j]`` to ``offsets[j + 1]``.
+    """
+
+    features: torch.Tensor
+    points: torch.Tensor
+    momenta: torch.Tensor
+    offsets: torch.Tensor
+
+
+@register_representation("cloud")
+class CloudRepresentation(Representation):
+    """Each jet as its constituents: features, directions relative to the jet, four-momenta.
+
+    Parameters
+    ----------
+    features : sequence of str
+        Names among `jetforge.representations.CONSTITUENT_FEATURES`, or of further columns of the constituents.
+    max_constituents : int, optional
+        How many constituents, the hardest, are kept of a jet; all if not given.
+    mean, std : sequence of float, optional
+        The normalisation, one value a feature; `fit` finds it. Charges and flags are left as they are.
+    clip : float, optional
+        Largest absolute value that a scaled feature keeps.
+
+    Raises
+    ------
+    JetforgeError
+        If a value makes no sense.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[str] = PARTICLENET_FEATURES,
+        max_constituents: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        clip: float | None = None,
+    ) -> None:
+        self.features = check_features("cloud representation", features)
+        self.max_constituents = check_length("cloud representation", max_constituents)
+        self._standardisation = Standardisation("cloud", self.features, mean, std, clip)
+
+    @property
+    def num_features(self) -> int:
+        """Number of features of a constituent."""
+        return len(self.features)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the constituents that are read beside the momenta, where they are there."""
+        return columns_of(self.features)
+
+    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+        """Find mean and standard deviation of each feature over the constituents kept of all jets, unweighted.
+
+        Raises
+        ------
+        DataError
+            If there is no constituent, or a feature needs a column that is not there.
+        """
+        self._standardisation.fit(
+            chosen_constituents(jets, self.features, self.max_constituents).features for jets in blocks
+        )
+        return self
+
+    def __call__(self, jets: "Jets | ak.Array") -> CloudBatch:
+        """Represent jets.
+
+        Raises
+        ------
+        DataError
+            If the representation is not fitted, a momentum breaks a rule, or a feature needs a column that is not
+            there.
+        """
+        self._standardisation.check()
+        names = (*self.features, "deta", "dphi")
+        chosen = chosen_constituents(jets, names, self.max_constituents)
+        features = self._standardisation.apply(chosen.features[:, :-2].copy())
+        return CloudBatch(
+            torch.from_numpy(features),
+            torch.from_numpy(chosen.features[:, -2:].copy()),
+            torch.from_numpy(chosen.momenta),
+            torch.from_numpy(chosen.offsets),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return features, number of constituents and normalisation as plain JSON values."""
+        return {
+            "features": list(self.features),
+            "max_constituents": self.max_constituents,
+            **self._standardisation.to_dict(),
+        }
