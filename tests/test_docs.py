@@ -162,7 +162,7 @@ def commands() -> dict[str, Any]:
 
 def test_command_line_page_has_every_option():
     text = (DOCS / "reference" / "cli.md").read_text()
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
     assert sections.keys() == commands().keys()
     for name, command in commands().items():
         options = {o for p in command.params if p.param_type_name == "option" for o in p.opts if o.startswith("--")}
@@ -180,7 +180,7 @@ def test_command_line_page_has_the_defaults_of_the_recipe():
 
 
 def test_readme_names_every_command():
-    shown = re.findall(r"^\| `jetforge (\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    shown = re.findall(r"^\| `jetforge ([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert shown == list(commands())
 
 

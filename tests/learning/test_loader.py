@@ -4,8 +4,8 @@ import torch
 
 import jetforge
 from jetforge.errors import RecipeError
-from jetforge.learning.loader import BatchLoader
-from jetforge.representations import LundRepresentation
+from jetforge.learning.loader import BatchLoader, bucketed_batches
+from jetforge.representations import DenseBatch, LundRepresentation
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +107,76 @@ def test_weights_of_jets_go_along_in_any_order(toptag, tmp_path):
         wanted = torch.tensor(weighted.read("train").weight, dtype=torch.float32)
         assert len(set(wanted.tolist())) > 1
         assert torch.equal(given.sort().values, wanted.sort().values)
+
+
+def test_buckets_hold_jets_of_similar_length_and_every_jet_once():
+    random = np.random.default_rng(1)
+    lengths, order = random.integers(1, 200, 1003), random.permutation(1003)
+    batches = bucketed_batches(order, lengths, 10, np.random.default_rng(2), window=20)
+    assert sorted(np.concatenate(batches)) == list(range(1003))
+    assert sorted(map(len, batches))[:2] == [3, 10]
+    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
+    assert spread < 0.1 * np.mean([np.ptp(lengths[order[k : k + 10]]) for k in range(0, 1000, 10)])
+    longest = [lengths[batch].max() for batch in batches]
+    assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3, "short jets do not come first"
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+def test_bucketing_keeps_what_a_loader_promises(dataset, representation, cache_jets, monkeypatch):
+    monkeypatch.setattr("jetforge.learning.loader._BLOCK_JETS", 120)
+
+    def of(epoch=0, seed=0, **settings):
+        loader = BatchLoader(
+            dataset, "train", representation, 20, shuffle=True, seed=seed, cache_jets=cache_jets, bucket=True,
+            **settings,
+        )  # fmt: skip
+        loader.epoch = lambda: epoch
+        return loader
+
+    whole = [batch.numbers.tolist() for batch in of()]
+    assert sorted(sum(whole, [])) == list(range(240))
+    assert whole == [batch.numbers.tolist() for batch in of()]
+    assert whole != [batch.numbers.tolist() for batch in of(epoch=1)]
+    assert whole != [batch.numbers.tolist() for batch in of(seed=1)]
+    shares = [[b.numbers.tolist() for b in of(shard=lambda rank=rank: (rank, 2))] for rank in range(2)]
+    assert [batch for pair in zip(*shares, strict=True) for batch in pair] == whole
+    again = of()
+    again.load_state_dict({"given": 5, "of": 12, "processes": 1})
+    assert [batch.numbers.tolist() for batch in again] == whole[5:]
+
+
+def test_jets_of_one_length_cannot_be_bucketed(dataset):
+    class Dense:
+        name = "flat"
+        columns = ()
+
+        def __call__(self, jets):
+            return DenseBatch(torch.zeros(len(jets), 3))
+
+    with pytest.raises(RecipeError, match=r"training\.bucket: the jets of the representation flat"):
+        next(iter(BatchLoader(dataset, "train", Dense(), 20, shuffle=True, bucket=True)))
+
+
+@pytest.mark.parametrize("cache_jets", [0, 1000])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_every_jet_knows_its_place_in_the_split(dataset, representation, cache_jets, shuffle, monkeypatch):
+    monkeypatch.setattr("jetforge.learning.loader._BLOCK_JETS", 60)
+    loader = BatchLoader(dataset, "train", representation, 25, shuffle=shuffle, cache_jets=cache_jets)
+    jets = dataset.read("train")
+    for batch in loader:
+        assert batch.labels.tolist() == jets.label[batch.numbers].tolist()
+        assert batch.jets.offsets.diff().tolist() == (np.diff(jets.offsets)[batch.numbers] - 1).tolist()
+    file, row = loader.where(int(batch.numbers[0])).split(" row ")
+    index = [part.file for part in dataset.parts("train")].index(file)
+    part = dataset.read_part("train", index)
+    assert part.constituents.px[int(row)].to_list() == jets.constituents.px[int(batch.numbers[0])].to_list()
+
+
+def test_targets_go_along(dataset, representation):
+    def first_px(jets):
+        return jets.columns["px"][jets.offsets[:-1]].astype(np.float32)
+
+    loader = BatchLoader(dataset, "train", representation, 25, shuffle=True, target=first_px)
+    jets = dataset.read("train")
+    for batch in loader:
+        assert torch.equal(batch.targets, torch.from_numpy(first_px(jets[batch.numbers])))

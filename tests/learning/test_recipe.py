@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from jetforge.errors import RecipeError
-from jetforge.learning.recipe import PUBLISHED_TRAINING, Recipe, TrainingSection, load_recipe, make_recipe
+from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe, make_recipe
 
 GOOD = """\
 data: data/toptag
@@ -43,10 +43,14 @@ def test_every_recipe_of_the_repository_is_right():
         assert isinstance(load_recipe(path), Recipe)
 
 
-def test_the_published_training_is_the_published_one():
-    training = TrainingSection(**PUBLISHED_TRAINING)
-    assert (training.epochs, training.batch_size, training.learning_rate) == (30, 256, 1e-3)
-    assert (training.optimizer, training.schedule, training.monitor) == ("adam", "steps", "val_accuracy")
+def test_a_representation_may_be_given_by_its_name_or_by_settings():
+    values = {"data": "d", "out": "o", "tagger": "lundnet3"}
+    assert make_recipe(values).representation == {}
+    assert make_recipe({**values, "representation": "lund"}).representation == {"name": "lund"}
+    settings = {"variables": ["ln_kt", "ln_delta"]}
+    recipe = make_recipe({**values, "representation": settings})
+    assert recipe.representation == settings
+    assert yaml.safe_load(recipe.to_yaml())["representation"] == settings
 
 
 @pytest.mark.parametrize(
@@ -58,13 +62,22 @@ def test_the_published_training_is_the_published_one():
         ("data: data/toptag\n", "", ":1: data: this field is missing"),
         ("  name: lundnet5", "  nam: lundnet5", ":4: tagger.nam: no such field; did you mean 'name'?"),
         ("training:", "trainin:", ":5: trainin: no such field; did you mean 'training'?"),
-        ("epochs: 3", "optimizer: sgd", ":6: training.optimizer: .*not 'sgd'"),
+        ("epochs: 3", "optimizer: sgdx", ":6: training.optimizer: .*not 'sgdx'"),
+        ("epochs: 3", "label_smoothing: 1.0", ":6: training.label_smoothing: input should be less than 1, not 1.0"),
+        ("epochs: 3", "auxiliary: {targt: mass}", ":6: training.auxiliary.targt: no such field; .*'target'"),
+        ("epochs: 3", "optimizer: sgd\n  betas: [0.9, 0.99]", ":7: training.betas: .*sgd has none"),
+        ("training:", "representation: [lund]\ntraining:", ":5: representation: .*valid dictionary"),
         ("epochs: 3", "epochs: [3", ":7: not valid YAML"),
         ("epochs: 3", "epochs: 3\n  epochs: 30", ":7: epochs: given twice, first in line 6"),
         (
             "  name: lundnet5",
             "  name: lundnet5\n  arguments: {num_classes: 3}",
             ":5: tagger.arguments: .*'num_classes'",
+        ),
+        (
+            "  name: lundnet5",
+            "  name: lundnet5\n  arguments: {representation: lund}",
+            ":5: tagger.arguments: .*'representation' is not given here: it is a section",
         ),
         ("learning_rate: 1.0e-3", "learning_rate: .inf", ":7: training.learning_rate: .*not inf"),
     ],

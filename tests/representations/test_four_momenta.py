@@ -82,7 +82,7 @@ def test_what_makes_no_sense_is_refused(jets):
     for scale in (0.0, -1.0, float("nan"), "20"):
         with pytest.raises(JetforgeError, match="positive number of GeV"):
             FourMomentaRepresentation(scale=scale)
-    with pytest.raises(JetforgeError, match="needs scale, max_constituents, scalars alone"):
+    with pytest.raises(JetforgeError, match="needs scale, max_constituents, scalars, dtype, massless alone"):
         FourMomentaRepresentation.from_dict({"scale": 1.0, "mean": 0.0})
     with pytest.raises(DataError, match="jet 0, constituent 0"):
         FourMomentaRepresentation(scale=1.0)(ak.Array([[{"px": np.nan, "py": 0.0, "pz": 0.0, "energy": 1.0}]]))
@@ -92,3 +92,15 @@ def test_what_makes_no_sense_is_refused(jets):
 def test_jets_that_are_not_there_are_not_taken(batch, indices):
     with pytest.raises(IndexError, match=r"there are jets 0 to 4|by their numbers"):
         batch.take(torch.tensor(indices))
+
+
+def test_double_precision_and_masslessness_survive_json(jets):
+    fitted = FourMomentaRepresentation(scale=2.0, dtype="float64", massless=True)
+    batch = representation_from_dict(representation_to_dict(fitted))(jets)
+    assert batch.momenta.dtype == torch.float64
+    torch.testing.assert_close(batch.momenta[:, 0], batch.momenta[:, 1:].norm(dim=1), rtol=1e-12, atol=0)
+    assert float(batch.momenta[:, 1].abs().max()) == pytest.approx(np.abs(jets.columns["px"]).max() / 2, rel=1e-15)
+    with pytest.raises(JetforgeError, match="float32 or float64"):
+        FourMomentaRepresentation(dtype="float16")
+    with pytest.raises(JetforgeError, match="true or false"):
+        FourMomentaRepresentation(massless=1)

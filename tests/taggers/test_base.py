@@ -5,17 +5,28 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.datasets import write_dataset
 from torch.nn import functional
 
 from jetforge.errors import DataError, TaggerError
 from jetforge.jets import Jets
+from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
+from jetforge.learning.fit import fit
+from jetforge.learning.recipe import make_recipe
 from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
 
-# Published: arXiv:2012.08526 (LundNet5, LundNet3); the other two follow from the number of variables.
+# With two classes and what each reads by default; docs/taggers.md says which are published, and by whom.
 NUM_PARAMETERS = {"lundnet2": 391_430, "lundnet3": 391_528, "lundnet4": 391_626, "lundnet5": 391_724}
-MULTIPLICITIES = (1, 2, 200, 31, 3, 1, 64, 2, 17)
+# Arguments by which networks are symmetric under all boosts and rotations, where they are not by default.
+SYMMETRIC = {
+    "lorentznet": {"beams": False},
+    **{name: {"symmetry": "lorentz"} for name in ("pelican", "lgatr", "lgatr_slim", "lloca")},
+}
+MULTIPLICITIES = (1, 2, 24, 31, 3, 1, 14, 2, 17)
 
+BY_GRADIENT = [name for name in list_taggers() if create_tagger(name).trained_by_gradient]
 every_tagger = pytest.mark.parametrize("name", list_taggers())
+every_network = pytest.mark.parametrize("name", BY_GRADIENT)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +34,13 @@ def jets(make_jets):
     return make_jets(*MULTIPLICITIES)
 
 
-def fitted(name, jets, num_classes=2):
+def fitted(name, jets, num_classes=2, **arguments):
     torch.manual_seed(1)
-    tagger = create_tagger(name, num_classes=num_classes)
+    tagger = create_tagger(name, num_classes=num_classes, **arguments)
     tagger.representation.fit([jets])
+    if not tagger.trained_by_gradient:
+        labels = np.arange(len(jets)) % num_classes
+        fit_boosted_trees(tagger, LabelledRows(tagger.representation(jets).values.numpy(), labels, np.ones(len(jets))))
     return tagger
 
 
@@ -39,7 +53,7 @@ def test_every_tagger_has_its_number_of_parameters():
     assert {name: create_tagger(name).num_parameters() for name in list_taggers()} == NUM_PARAMETERS
 
 
-@every_tagger
+@every_network
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_forward_and_backward_are_finite(name, jets, num_classes):
     tagger = fitted(name, jets, num_classes)
@@ -52,7 +66,7 @@ def test_forward_and_backward_are_finite(name, jets, num_classes):
         assert (parameter.grad != 0).any(), key
 
 
-@every_tagger
+@every_network
 @pytest.mark.parametrize("multiplicities", [(1,), (2,), (1, 1), (2, 2), (1, 2), (3,), (200,), ()])
 def test_degenerate_batches_are_finite_in_training(name, jets, make_jets, multiplicities):
     tagger = fitted(name, jets)
@@ -123,7 +137,7 @@ def test_a_saved_tagger_gives_the_same_bits(name, jets, tmp_path):
     assert json.loads(path.read_text())["num_parameters"] == tagger.num_parameters()
 
 
-@every_tagger
+@every_network
 def test_training_repeats_bit_for_bit(name, jets):
     def trained():
         tagger = fitted(name, jets)
@@ -138,20 +152,24 @@ def test_training_repeats_bit_for_bit(name, jets):
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
-@every_tagger
-def test_training_learns_the_labels(name, jets):
+@every_network
+def test_training_learns_the_labels(name, make_jets):
+    jets = make_jets(*MULTIPLICITIES[:3], 5, 8, 13, 6, 4, 9)
     tagger = fitted(name, jets)
     optimizer = torch.optim.Adam(tagger.parameters(), 1e-3)
     losses = []
-    for _ in range(15):
+    for _ in range(50):
         optimizer.zero_grad()
-        losses.append(loss_of(tagger, jets))
-        losses[-1].backward()
+        loss = loss_of(tagger, jets)
+        loss.backward()
         optimizer.step()
-    assert losses[-1] < 0.7 * losses[0]
+        losses.append(loss.item())
+        if losses[-1] < 0.8 * losses[0]:
+            break
+    assert losses[-1] < 0.8 * losses[0]
 
 
-@every_tagger
+@every_network
 def test_bfloat16_autocast_stays_close(name, jets):
     tagger = fitted(name, jets)
     batch = tagger.representation(jets)
@@ -166,13 +184,69 @@ def test_bfloat16_autocast_stays_close(name, jets):
     torch.testing.assert_close(half.float(), full, rtol=0.1, atol=0.05)
 
 
-@every_tagger
+@every_network
 def test_stages_hold_every_parameter_once(name):
     tagger = create_tagger(name)
     modules = (*tagger.backbone_modules(), *tagger.head_modules())
     staged = [id(parameter) for module in modules for parameter in module.parameters()]
     assert sorted(staged) == sorted(id(parameter) for parameter in tagger.parameters())
     assert any(parameter.shape[0] == 2 for module in tagger.head_modules() for parameter in module.parameters())
+
+
+@every_tagger
+def test_a_long_jet_and_an_empty_one_do_not_disturb_the_others(name, jets, make_jets):
+    tagger = fitted(name, jets)
+    long = make_jets(200, 0, seed=8)
+    together = tagger.predict(Jets.concatenate([jets, long]))
+    assert np.isfinite(together).all()
+    np.testing.assert_allclose(together[: len(jets)], tagger.predict(jets), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(together[len(jets)], tagger.predict(long[:1])[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_scores_do_not_see_boosts_and_rotations(name, jets):
+    tagger = fitted(name, jets, **SYMMETRIC[name])
+    rng = np.random.default_rng(4)
+    momenta = np.stack([jets.columns[key] for key in ("energy", "px", "py", "pz")])
+    for _ in range(5):
+        rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        moved = momenta.copy()
+        moved[1:] = rotation * np.linalg.det(rotation) @ momenta[1:]
+        moved = boosted(moved, rng.uniform(0, 0.8) * unit(rng.normal(size=3)))
+        columns = dict(zip(("energy", "px", "py", "pz"), moved, strict=True))
+        elsewhere = Jets(jets.offsets, columns, jets.fields)
+        np.testing.assert_allclose(tagger.predict(elsewhere), tagger.predict(jets), atol=1e-4)
+    assert tagger.predict(jets)[:, 0].std() > 2e-4
+
+
+def unit(direction):
+    return direction / np.linalg.norm(direction)
+
+
+def boosted(momenta, beta):
+    """Return (E, px, py, pz) as seen from a frame that moves with -beta."""
+    gamma = 1 / np.sqrt(1 - beta @ beta)
+    along = beta @ momenta[1:]
+    energy = gamma * (momenta[0] + along)
+    return np.vstack([energy, momenta[1:] + np.outer(beta, gamma * momenta[0] + gamma**2 / (gamma + 1) * along)])
+
+
+@every_tagger
+def test_jets_of_no_weight_teach_nothing(name, tmp_path):
+    """Trained by the whole pipeline, a tagger is bit for bit the same whatever the labels of jets of weight zero."""
+    taught = []
+    for flipped in (False, True):
+
+        def change(jets, flipped=flipped):
+            ignored = np.arange(len(jets)) % 3 == 0
+            label = np.where(ignored & flipped, 1 - jets.label, jets.label)
+            return Jets(jets.offsets, jets.columns, {"label": label, "weight": np.where(ignored, 0.0, 1.5)})
+
+        data = write_dataset(tmp_path / f"data{flipped}", {"train": [24], "val": [16]}, change=change)
+        run = {"data": str(data.path), "out": str(tmp_path / f"run{flipped}"), "tagger": name}
+        taught.append(fit(make_recipe({**run, "training": {"epochs": 1, "batch_size": 12, "warmup_epochs": 0}})))
+    first, second = (tagger.state_dict() for tagger in taught)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
 @every_tagger

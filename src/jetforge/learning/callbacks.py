@@ -21,20 +21,26 @@ from jetforge.learning.recipe import TrainingSection
 from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME, read_metrics
 from jetforge.taggers import save_tagger
 
-# Several processes ask one another this often whether to stop or to save: each time costs a message.
+# Several processes ask one another every so many steps whether to stop or to save: each time costs a message.
 _ASK_EVERY = 20
 
 
-def agreed(trainer: pl.Trainer, batch_idx: int, wanted: bool) -> bool:
-    """Return what this process wants; of several processes, whether any wants it, asked every few batches.
+def agreed(trainer: pl.Trainer, step: int, wanted: bool) -> bool:
+    """Return what this process wants; of several processes, whether any wants it, asked every few steps.
 
-    Saving and stopping need all processes at the same batch.
+    Saving and stopping need all processes at the same step.
     """
     if trainer.world_size == 1:
         return wanted
-    if batch_idx % _ASK_EVERY:
+    if step % _ASK_EVERY:
         return False
     return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
+
+
+def within_epoch(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Say whether a batch ended a step of the optimiser, but not the epoch: gradients are in no checkpoint."""
+    last = batch_idx + 1 >= trainer.num_training_batches
+    return not last and (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 def other_jets(dataset: Dataset, run: Path) -> DataError:
@@ -92,9 +98,8 @@ class EpochRecorder(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Write a checkpoint within the epoch if the last one is old; at the end of the epoch another comes anyway."""
-        if batch_idx + 1 < trainer.num_training_batches and agreed(
-            trainer, batch_idx, time.monotonic() - self._saved > 60 * self.training.checkpoint_minutes
-        ):
+        old = time.monotonic() - self._saved > 60 * self.training.checkpoint_minutes
+        if within_epoch(trainer, batch_idx) and agreed(trainer, trainer.global_step, old):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -126,9 +131,11 @@ class EpochRecorder(pl.Callback):
         Raises
         ------
         JetforgeError
-            If it cannot be written; the one before stays.
+            If it cannot be written, or what was trained since is not finite; the one before stays.
         """
         self._saved = time.monotonic()
+        assert isinstance(trainer.lightning_module, TrainingModule)
+        trainer.lightning_module.check_losses()
         temporary = self.checkpoint.with_suffix(".tmp")
         try:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +159,7 @@ class EpochRecorder(pl.Callback):
 
 
 class StopOnSignal(pl.Callback):
-    """Ctrl-C and SIGTERM: finish the batch, write a checkpoint, end with one line."""
+    """Ctrl-C and SIGTERM: finish the step, write a checkpoint, end with one line."""
 
     def __init__(self, recorder: EpochRecorder) -> None:
         self._recorder = recorder
@@ -171,8 +178,9 @@ class StopOnSignal(pl.Callback):
         self._previous = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop after a batch, if asked to; after the last one the epoch is finished first."""
-        if batch_idx + 1 < trainer.num_training_batches and agreed(trainer, batch_idx, self._received is not None):
+        """Stop after a step, if asked to; after the last one the epoch is finished first."""
+        wanted = self._received is not None
+        if within_epoch(trainer, batch_idx) and agreed(trainer, trainer.global_step, wanted):
             self._recorder.save(trainer)
             self._stop(trainer)
 
@@ -226,7 +234,8 @@ class TrainingProgress(pl.Callback):
         if self._bar is None or batch_idx % 5:
             return
         rate = (batch_idx + 1 - self._first) * len(batch.labels) / max(time.monotonic() - self._start, 1e-9)
-        self._bar.update(self._task, completed=batch_idx + 1, loss=float(outputs["loss"]), rate=rate)
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        self._bar.update(self._task, completed=batch_idx + 1, loss=loss, rate=rate)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar and print the epoch's line."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -21,17 +23,29 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from jetforge.errors import DataError, RecipeError
+from jetforge.errors import DataError, JetforgeError, RecipeError, first_line
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.edit.fields import each_part
+from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
+from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress, other_jets
+from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
 from jetforge.learning.loader import BatchLoader
-from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import Recipe, TrainingSection
+from jetforge.learning.module import TrainingModule, measure
+from jetforge.learning.recipe import Recipe, TrainingSection, make_recipe
 from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, MEASURED_NAMES, METRICS_NAME, RECIPE_NAME
+from jetforge.representations import DenseBatch
 from jetforge.taggers import Tagger, create_tagger, keep_freed_memory, load_tagger, save_tagger
+from jetforge.taggers.boosted_trees import BoostedTrees
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
+
+# What cannot be compiled is told in one line, not in thousands.
+_TALKATIVE = {
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    "torch._functorch._aot_autograd": logging.ERROR,
+}
 
 
 @dataclass(frozen=True)
@@ -75,20 +89,32 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         up to nothing positive, broken files), or is not the one
         that the run in the directory was trained on.
     TaggerError
-        If there is no such tagger.
+        If there is no such tagger, or it does not read such a representation.
+    JetforgeError
+        If the training fails: a loss that is not finite, too little memory; the message says what to do.
     """
     run = Path(recipe.out)
     dataset = open_dataset(recipe.data)
     _check_trainable(dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
-    tagger = create_tagger(recipe.tagger.name, num_classes=len(dataset.classes), **recipe.tagger.arguments)
+    tagger = create_tagger(
+        recipe.tagger.name,
+        num_classes=len(dataset.classes),
+        representation=recipe.representation or None,
+        **recipe.tagger.arguments,
+    )
+    if not getattr(tagger, "trained_by_gradient", True):
+        if not _prepare(run, recipe, dataset, overwrite):
+            _boost(recipe, dataset, tagger)
+        return load_tagger(run)
+    target = _auxiliary_target(recipe.training, dataset)
     with _quiet_lightning():
         recorder = EpochRecorder(run, recipe.training, dataset)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
         if _prepare(run, recipe, dataset, overwrite):
             return load_tagger(run)
-        _train(recipe, dataset, tagger, trainer, recorder)
+        _train(recipe, dataset, tagger, trainer, recorder, target)
     if not trainer.is_global_zero:
         # Lightning started this process for its share of the training, which is done: the first one goes on alone.
         sys.exit(0)
@@ -112,7 +138,8 @@ def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecor
             precision=training.precision,
             max_epochs=training.epochs,
             gradient_clip_val=training.gradient_clip,
-            callbacks=[TrainingProgress(), recorder, StopOnSignal(recorder)],
+            accumulate_grad_batches=training.accumulate,
+            callbacks=[TrainingProgress(), recorder, StopOnSignal(recorder), MemoryAdvice()],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -129,22 +156,36 @@ def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecor
         ) from None
 
 
-def _train(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder) -> None:
+def _auxiliary_target(training: TrainingSection, dataset: Dataset) -> AuxiliaryTarget | None:
+    return None if training.auxiliary is None else AuxiliaryTarget(training.auxiliary.target, dataset)
+
+
+def _train(
+    recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder,
+    target: AuxiliaryTarget | None,
+) -> None:  # fmt: skip
     training = recipe.training
     resume = recorder.checkpoint if recorder.checkpoint.is_file() else None
     if resume is not None:
         _check_readable(resume)
     keep_freed_memory()
+    head = None
     with Console(stderr=True).status("reading the training jets"):
         _initialise(tagger, dataset)
+        if target is not None:
+            target.fit(dataset.blocks("train", block_jets=20_000, columns=()))
+            head = AuxiliaryHead(embedding_width(tagger, dataset.read("train", max_jets=2)))
     loader = partial(
         BatchLoader,
         dataset,
         representation=tagger.representation,
         cache_jets=training.cache_jets,
         shard=lambda: (trainer.global_rank, trainer.world_size),
+        target=target,
     )
-    train = loader(split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed)
+    train = loader(
+        split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed, bucket=training.bucket
+    )
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
     val = loader(split="val", batch_size=min(4 * training.batch_size, max(num_val // trainer.world_size, 1)))
@@ -154,8 +195,51 @@ def _train(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer
             "use fewer devices or a smaller batch_size"
         )
     train.epoch = lambda: trainer.current_epoch
-    module = TrainingModule(tagger, training, len(train))
-    trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
+    module = TrainingModule(tagger, training, len(train), head)
+    try:
+        trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
+    except (RuntimeError, MemoryError) as error:
+        raise _explained(error, trainer, training) from None
+
+
+def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exception:
+    """Return what the user is told of an error of PyTorch: one line where we know what to do, else itself."""
+    if is_out_of_memory(error):
+        advice = next(callback.advice for callback in trainer.callbacks if isinstance(callback, MemoryAdvice))
+        return JetforgeError(advice or f"out of memory: {first_line(error)}")
+    if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        return RecipeError(f"training.compile: the network cannot be compiled here ({first_line(error)}); leave it out")
+    return error
+
+
+def _boost(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
+    """Fit a tagger that does not learn by gradients, measure it, and write it into the run directory."""
+    run, start = Path(recipe.out), time.monotonic()
+    with Console(stderr=True).status("fitting"):
+        _initialise(tagger, dataset)
+        rows = {}
+        for split in ("train", "val"):
+            parts = list(BatchLoader(dataset, split, tagger.representation, 20_000, cache_jets=0))
+            rows[split] = LabelledRows(
+                np.concatenate([cast(DenseBatch, part.jets).values.numpy() for part in parts]),
+                torch.cat([part.labels for part in parts]).numpy(),
+                torch.cat([part.weights for part in parts]).double().numpy(),
+            )
+        history = fit_boosted_trees(cast(BoostedTrees, tagger), rows["train"], rows["val"], seed=recipe.training.seed)
+        tagger.eval()
+        with torch.no_grad():
+            values = torch.from_numpy(rows["val"].values)
+            chunks = [values[first : first + 10_000] for first in range(0, len(values), 10_000)]
+            logits = torch.cat([tagger(DenseBatch(chunk)) for chunk in chunks]).float()
+    row = {
+        "epoch": 0,
+        "step": history.kept,
+        "train_loss": history.train_loss[history.kept - 1],
+        **measure(logits, torch.from_numpy(rows["val"].labels), torch.from_numpy(rows["val"].weights)),
+        "seconds": round(time.monotonic() - start, 3),
+    }
+    write_atomically(run / METRICS_NAME, (json.dumps(row) + "\n").encode())
+    save_tagger(tagger, run)
 
 
 def _check_readable(checkpoint: Path) -> None:
@@ -211,9 +295,12 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
         raise RecipeError(f"{path}: not valid YAML; choose another directory, or --overwrite") from None
     if not isinstance(earlier, dict):
         raise RecipeError(f"{path}: not a recipe; choose another directory, or --overwrite")
+    # A field that there was not yet when the run began had its default.
+    with suppress(RecipeError):
+        earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
-    names = ("data", "tagger", "training")
+    names = ("data", "tagger", "representation", "training")
     flat = [(_flatten(earlier.get(name), name), _flatten(wanted[name], name)) for name in names]
     return [
         f"{key}: {old.get(key)} there, {new.get(key)} asked for"
@@ -268,15 +355,15 @@ def _check_weights(dataset: Dataset, split: str) -> None:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's notes from the terminal, and give back the switches that its trainer turns."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    """Keep notes of Lightning and the compiler from the terminal; give back the switches that the trainer turns."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     fill = memory.fill_uninitialized_memory
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+    for logger, level in zip(loggers, _TALKATIVE.values(), strict=True):
+        logger.setLevel(level)
     # Deterministic mode would fill all new memory first, which costs time and changes nothing here.
     memory.fill_uninitialized_memory = False
     with warnings.catch_warnings():

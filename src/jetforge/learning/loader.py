@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,55 @@ from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
 _BLOCK_JETS = 50_000
+# Jets are sorted by length within so many batches at a time: enough for batches of like jets, few enough for chance.
+_WINDOW_BATCHES = 64
+# The jet field in which each jet's number travels; no stored field has such a name.
+_NUMBER = " number in the split"
 
 
 class TrainingBatch(NamedTuple):
-    """What a training step gets: represented jets, class labels (n_jets,), weights (n_jets,)."""
+    """What a training step gets.
+
+    Attributes
+    ----------
+    jets : Batch
+        Represented jets.
+    labels : Tensor, int64, shape (n_jets,)
+        Class of each jet.
+    weights : Tensor, float32, shape (n_jets,)
+        Weight of each jet.
+    numbers : array, int64, shape (n_jets,)
+        Place of each jet within its split, from 0. Always on the CPU: it says which jets these are, no more.
+    targets : Tensor, float32, shape (n_jets,), optional
+        What an auxiliary head is to find.
+    """
 
     jets: Batch
     labels: torch.Tensor
     weights: torch.Tensor
+    numbers: npt.NDArray[np.int64]
+    targets: torch.Tensor | None = None
+
+    def rows(self, rows: slice | npt.NDArray[np.int64]) -> TrainingBatch:
+        """Return some of the jets: a contiguous range, or those at an array of indices, in that order."""
+        jets = self.jets[rows] if isinstance(rows, slice) else self.jets.take(torch.from_numpy(rows))
+        targets = None if self.targets is None else self.targets[rows]
+        return TrainingBatch(jets, self.labels[rows], self.weights[rows], self.numbers[rows], targets)
+
+
+class _NumberedDataset(Dataset):
+    """A dataset whose jets know their number within the split."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset.path, dataset.manifest)
+        self._verified = dataset._verified  # what was checked once is not checked again
+
+    def read_part(self, split: str, index: int, columns: Sequence[str] | None = None) -> Jets:
+        """Read one part; see `Dataset.read_part`."""
+        jets = super().read_part(split, index, columns)
+        first = sum(part.jets for part in self.parts(split)[:index])
+        numbers = np.arange(first, first + len(jets), dtype=np.int64)
+        return Jets(jets.offsets, jets.columns, {**jets.fields, _NUMBER: numbers})
 
 
 class BatchLoader:
@@ -47,6 +88,11 @@ class BatchLoader:
         Largest split that is kept in memory.
     shard
         Gives which of how many processes this is: process r of n takes every n-th batch.
+    bucket
+        Whether each batch holds jets of similar length: within windows of 64 batches they are sorted by length, and
+        then the batches are shuffled. The order follows from the seed alone, here too.
+    target
+        Makes the target of an auxiliary head of jets, shape (n_jets,).
 
     Attributes
     ----------
@@ -59,8 +105,11 @@ class BatchLoader:
     def __init__(
         self, dataset: Dataset, split: str, representation: Representation, batch_size: int, *,
         shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000,
-        shard: Callable[[], tuple[int, int]] = lambda: (0, 1),
+        shard: Callable[[], tuple[int, int]] = lambda: (0, 1), bucket: bool = False,
+        target: Callable[[Jets], npt.NDArray[np.float32]] | None = None,
     ) -> None:  # fmt: skip
+        self._numbered = _NumberedDataset(dataset)
+        self._bucket, self._target = bucket, target
         self.dataset, self.split, self.representation = dataset, split, representation
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self._columns = dataset.present(representation.columns)
@@ -111,56 +160,125 @@ class BatchLoader:
             )
         self.skip = state_dict["given"]
 
+    def where(self, number: int) -> str:
+        """Return in which file and row a jet of the split is, given its number."""
+        for part in self.dataset.parts(self.split):
+            if number < part.jets:
+                return f"{part.file} row {number}"
+            number -= part.jets
+        raise IndexError(f"the split '{self.split}' has no such jet")
+
     def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
         if self._kept is None:
-            self._kept = _join(list(self.dataset.blocks(self.split, columns=self._columns, blocks_of=self._blocks)))
+            self._kept = _join(list(self._numbered.blocks(self.split, columns=self._columns, blocks_of=self._blocks)))
         num_jets = len(self._kept.labels)
         order = None
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch()]).permutation(num_jets)
+        batches = self._batches_of(self._kept, order, 0)
         for number in mine:
-            start, stop = number * self.batch_size, min((number + 1) * self.batch_size, num_jets)
-            yield _rows(self._kept, slice(start, stop) if order is None else order[start:stop])
+            yield self._kept.rows(batches(number))
 
     def _from_disk(self, mine: range) -> Iterator[TrainingBatch]:
-        blocks = self.dataset.blocks(
+        blocks = self._numbered.blocks(
             self.split, multiple=self.batch_size, block_jets=_BLOCK_JETS, shuffle=self.shuffle, seed=self.seed,
             epoch=self.epoch(), columns=self._columns, blocks_of=self._blocks,
         )  # fmt: skip
-        number = 0
+        first = 0
         with closing(blocks), ThreadPoolExecutor(1, "jetforge-next-block") as thread:
             # The next block is made ready while the batches of this one are used.
             ahead = thread.submit(next, blocks, None)
             while (block := ahead.result()) is not None:
                 ahead = thread.submit(next, blocks, None)
                 num_batches = -(-len(block.labels) // self.batch_size)
+                batches = self._batches_of(block, None, first)
                 for k in range(num_batches):
-                    if number + k in mine:
-                        yield _rows(block, slice(k * self.batch_size, (k + 1) * self.batch_size))
-                number += num_batches
+                    if first + k in mine:
+                        yield block.rows(batches(k))
+                first += num_batches
+
+    def _batches_of(
+        self, block: TrainingBatch, order: npt.NDArray[np.int64] | None, first: int
+    ) -> Callable[[int], slice | npt.NDArray[np.int64]]:
+        """Return what gives the rows of each batch of a block whose first batch is the epoch's number `first`."""
+        size, num_jets = self.batch_size, len(block.labels)
+        if not (self.shuffle and self._bucket):
+            if order is None:
+                return lambda number: slice(number * size, min((number + 1) * size, num_jets))
+            return lambda number: order[number * size : (number + 1) * size]
+        lengths = lengths_of(block.jets)
+        if lengths is None:
+            raise RecipeError(
+                f"training.bucket: the jets of the representation {self.representation.name} are all of one length; "
+                "leave it out"
+            )
+        random = np.random.default_rng([self.seed, self.epoch(), first, 1])
+        bucketed = bucketed_batches(np.arange(num_jets) if order is None else order, lengths, size, random)
+        return bucketed.__getitem__
 
     @property
     def _blocks(self) -> BlocksOf[TrainingBatch]:
         # Jets are represented before they are mixed: what is represented is smaller than what it was made of.
-        return BlocksOf(self._represent, lambda block: len(block.labels), _join, _rows)
+        return BlocksOf(self._represent, lambda block: len(block.labels), _join, TrainingBatch.rows)
 
     def _represent(self, jets: Jets) -> TrainingBatch:
         return TrainingBatch(
             self.representation(jets),
             torch.tensor(jets.label, dtype=torch.int64),
             torch.tensor(jets.weight, dtype=torch.float32),
+            jets[_NUMBER],
+            None if self._target is None else torch.from_numpy(self._target(jets)),
         )
 
 
-def _rows(all_jets: TrainingBatch, rows: slice | npt.NDArray[np.int64]) -> TrainingBatch:
-    if isinstance(rows, slice):
-        return TrainingBatch(all_jets.jets[rows], all_jets.labels[rows], all_jets.weights[rows])
-    chosen = torch.from_numpy(rows)
-    return TrainingBatch(all_jets.jets.take(chosen), all_jets.labels[chosen], all_jets.weights[chosen])
+def lengths_of(jets: Batch) -> npt.NDArray[np.int64] | None:
+    """Return the number of rows (constituents, nodes) of each jet of a batch, or None where all have as many."""
+    offsets: Any = getattr(jets, "offsets", None)
+    if offsets is None:
+        return None
+    lengths: npt.NDArray[np.int64] = np.diff(offsets.cpu().numpy())
+    return lengths
+
+
+def bucketed_batches(
+    order: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    batch_size: int,
+    random: np.random.Generator,
+    window: int = _WINDOW_BATCHES,
+) -> list[npt.NDArray[np.int64]]:
+    """Return batches of jets of similar length in random order, every jet in one of them.
+
+    Parameters
+    ----------
+    order
+        The jets in random order.
+    lengths
+        Of each jet, by its number.
+    batch_size
+        Jets a batch; one may have fewer.
+    random
+        Shuffles the batches.
+    window
+        Batches within which jets are sorted.
+    """
+    batches: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(order), window * batch_size):
+        jets = order[start : start + window * batch_size]
+        jets = jets[np.argsort(lengths[jets], kind="stable")]
+        batches += [jets[first : first + batch_size] for first in range(0, len(jets), batch_size)]
+    return [batches[number] for number in random.permutation(len(batches))]
 
 
 def _join(parts: Sequence[TrainingBatch]) -> TrainingBatch:
     if len(parts) == 1:
         return parts[0]
     joined = parts[0].jets.concatenate([part.jets for part in parts])
-    return TrainingBatch(joined, torch.cat([p.labels for p in parts]), torch.cat([p.weights for p in parts]))
+    targets = [part.targets for part in parts if part.targets is not None]
+    return TrainingBatch(
+        joined,
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.weights for part in parts]),
+        np.concatenate([part.numbers for part in parts]),
+        torch.cat(targets) if targets else None,
+    )

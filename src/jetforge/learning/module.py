@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,14 +13,22 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from jetforge.errors import JetforgeError
+from jetforge.learning.auxiliary import AuxiliaryHead
+from jetforge.learning.failures import LossWatch, NotFinite
 from jetforge.learning.loader import BatchLoader, TrainingBatch
 from jetforge.learning.optimisation import learning_rate_factor, make_optimizer
 from jetforge.learning.recipe import TrainingSection
 from jetforge.taggers import Tagger
 
+# Losses are looked at once in so many batches where that makes a device or other processes wait.
+_LOOK_EVERY = 20
+
+# Logits (n_jets, n_classes), and what the auxiliary head found (n_jets,), of a batch of represented jets.
+_Outputs = tuple[torch.Tensor, torch.Tensor | None]
+
 
 class TrainingModule(pl.LightningModule):
-    """A tagger that learns by weighted cross entropy.
+    """A tagger that learns by weighted cross entropy, and perhaps a number of each jet beside.
 
     Parameters
     ----------
@@ -27,71 +36,145 @@ class TrainingModule(pl.LightningModule):
         The network; its representation is fitted.
     training
         The recipe's section.
-    steps_per_epoch
-        Optimiser steps in an epoch.
+    batches_per_epoch
+        Batches that a process gets in an epoch.
+    head
+        The auxiliary head; without one, classes alone are learnt.
 
     Attributes
     ----------
     measured : dict
-        The last epoch's ``train_loss, val_loss, val_auc, val_accuracy``. ``val_auc`` is the area under the ROC curve;
-        with more than two classes, the mean over all pairs (Hand and Till 2001).
+        The last epoch's ``train_loss`` and what `measure` returns of the validation split; with an auxiliary head also
+        ``val_auxiliary``, the weighted mean squared error of its target in units of the variance. ``train_loss`` is the
+        cross entropy that is trained with: with smoothed labels, where the recipe smooths them.
+    running : TrainingBatch or None
+        The batch that is worked on.
     """
 
-    def __init__(self, tagger: Tagger, training: TrainingSection, steps_per_epoch: int) -> None:
+    def __init__(
+        self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, head: AuxiliaryHead | None = None
+    ) -> None:
         super().__init__()
         self.tagger = tagger
         self.training_section = training
-        self.steps_per_epoch = steps_per_epoch
+        self.head = head
+        self.steps_per_epoch = -(-batches_per_epoch // training.accumulate)
         self.measured: dict[str, float] = {}
+        self.running: TrainingBatch | None = None
+        self._watch = LossWatch()
         # Sum of weighted losses and of weights since the epoch began, of this process. No buffer: those are made
         # equal on all processes before each batch.
         self._train_sums = torch.zeros(2, dtype=torch.float64)
-        self._validated: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._validated: list[tuple[torch.Tensor, ...]] = []
+        self._network = _network(tagger, head)
+        if training.compile:
+            # What is compiled is this function; the modules, and the names of their weights, stay as they are.
+            self._network = torch.compile(self._network, dynamic=True)
 
     def configure_optimizers(self) -> Any:
-        """Return the recipe's optimiser, and its schedule stepped after every batch."""
-        optimizer = make_optimizer(self.tagger.parameters(), self.training_section)
+        """Return the recipe's optimiser, and its schedule stepped after every step of the optimiser."""
+        optimizer = make_optimizer(self.parameters(), self.training_section)
         factor = learning_rate_factor(self.training_section, self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> torch.Tensor:
-        """Return the loss of a batch; dropout follows from seed and step alone, so that a resume repeats it."""
-        torch.manual_seed(hash((self.training_section.seed, self.global_step, self.global_rank)) & 0x7FFFFFFF)
-        losses = functional.cross_entropy(self.tagger(batch.jets).float(), batch.labels, reduction="none")
-        loss = (losses * batch.weights).sum() / batch.weights.sum()
-        weight = batch.weights.sum().double()
-        self._train_sums = self._train_sums.to(self.device) + torch.stack([loss.detach().double() * weight, weight])
+        """Return the loss of a batch; dropout follows from seed and batch alone, so that a resume repeats it."""
+        self.running = batch
+        seed = (self.training_section.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(hash(seed) & 0x7FFFFFFF)
+        entropies, losses = self._losses(batch)
+        weight = batch.weights.sum()
+        self._watch.add(self.current_epoch, batch_idx, self.global_step, losses, batch.numbers)
+        if self.looks_at_once or (batch_idx + 1) % _LOOK_EVERY == 0:
+            self.check_losses()
+        entropy = (entropies.detach() * batch.weights).sum().double()
+        self._train_sums = self._train_sums.to(self.device) + torch.stack([entropy, weight.double()])
+        # Lightning divides by the number of batches a step, also in an epoch's last step, which may have fewer.
+        accumulate = self.training_section.accumulate
+        in_step = min(accumulate, int(self.trainer.num_training_batches) - batch_idx // accumulate * accumulate)
+        loss: torch.Tensor = (losses * batch.weights).sum() / weight * (accumulate / in_step)
         return loss
 
+    @property
+    def looks_at_once(self) -> bool:
+        """Whether each loss is looked at before it is learnt from: where that makes nobody wait."""
+        return self.device.type == "cpu" and self.trainer.world_size == 1
+
+    def _losses(self, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the cross entropy of each jet, and the loss of each jet, both of shape (n_jets,)."""
+        logits, found = self._network(batch.jets)
+        smoothing = self.training_section.label_smoothing
+        entropies = functional.cross_entropy(logits.float(), batch.labels, reduction="none", label_smoothing=smoothing)
+        auxiliary = self.training_section.auxiliary
+        if auxiliary is None or found is None or batch.targets is None:
+            return entropies, entropies
+        return entropies, entropies + auxiliary.weight * (found.float() - batch.targets) ** 2
+
+    def try_batch(self, batch: TrainingBatch) -> None:
+        """Do what a batch does to memory: forward, and in training also backward; no weight changes."""
+        self.zero_grad(set_to_none=True)
+        training = bool(self.trainer.training)
+        with self.trainer.precision_plugin.forward_context(), torch.set_grad_enabled(training):
+            loss = self._losses(batch)[1].sum()
+        if training:
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.zero_grad(set_to_none=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
+        """Let go of the batch."""
+        self.running = None
+
+    def check_losses(self) -> None:
+        """Stop if a loss since the last look was not finite; all processes must look after the same batch.
+
+        Raises
+        ------
+        JetforgeError
+            Naming the batch and the jets.
+        """
+        first = self._watch.first()
+        found: list[NotFinite] = [] if first is None else [first]
+        if self.trainer.world_size > 1:
+            if not self.trainer.strategy.reduce_boolean_decision(first is not None, all=False):
+                return
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, found)
+            found = [one for part in parts for one in part]
+        if found:
+            loader = self.trainer.train_dataloader
+            assert isinstance(loader, BatchLoader)
+            raise min(found, key=lambda one: one.batch).error(loader.split, loader.where)
+
     def on_validation_epoch_start(self) -> None:
-        """Forget what an earlier validation saw."""
+        """Forget what an earlier validation saw; what was trained until here must be finite."""
+        self.check_losses()
         self._validated = []
 
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Keep the logits of a batch."""
-        logits = self.tagger(batch.jets).float()
-        self._validated.append((logits.cpu(), batch.labels.cpu(), batch.weights.cpu()))
+        """Keep the outputs for a batch."""
+        self.running = batch
+        logits, found = self._network(batch.jets)
+        targets = batch.weights if found is None or batch.targets is None else batch.targets
+        squares = torch.zeros_like(targets) if found is None else (found.float() - targets) ** 2
+        kept = (logits.float(), batch.labels, batch.weights, squares)
+        self._validated.append(tuple(part.cpu() for part in kept))
+        self.running = None
 
     def on_validation_epoch_end(self) -> None:
         """Measure loss, accuracy and AUC on the whole validation split."""
-        logits, labels, weights = (torch.cat(part) for part in zip(*self._gathered(), strict=True))
+        logits, labels, weights, squares = (torch.cat(part) for part in zip(*self._gathered(), strict=True))
         self._validated = []
         if not torch.isfinite(logits).all():
             raise JetforgeError(
                 f"the tagger's output is not finite after epoch {self.current_epoch}: lower training.learning_rate, "
                 "or use precision 32-true"
             )
-        losses = functional.cross_entropy(logits, labels, reduction="none")
-        scores = torch.softmax(logits.double(), dim=1).numpy()
-        correct = (logits.argmax(1) == labels).double()
         totals = self._summed()
-        self.measured = {
-            "train_loss": float(totals[0] / totals[1]) if totals[1] else float("nan"),
-            "val_loss": float((losses * weights).sum() / weights.sum()),
-            "val_auc": _auc(labels.numpy(), scores, weights.numpy()),
-            "val_accuracy": float((correct * weights).sum() / weights.sum()),
-        }
+        train_loss = float(totals[0] / totals[1]) if totals[1] else float("nan")
+        self.measured = {"train_loss": train_loss, **measure(logits, labels, weights)}
+        if self.head is not None:
+            self.measured["val_auxiliary"] = float((squares * weights).sum() / weights.sum())
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums, unless the epoch is gone on with."""
@@ -112,7 +195,7 @@ class TrainingModule(pl.LightningModule):
         assert isinstance(sums, torch.Tensor)
         return sums
 
-    def _gathered(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def _gathered(self) -> list[tuple[torch.Tensor, ...]]:
         if self.trainer.world_size == 1:
             return self._validated
         parts: list[Any] = [None] * self.trainer.world_size
@@ -120,11 +203,39 @@ class TrainingModule(pl.LightningModule):
         return [batch for part in parts for batch in part]
 
 
+def _network(tagger: Tagger, head: AuxiliaryHead | None) -> Callable[[Any], _Outputs]:
+    """Return the function that gives the outputs for a batch of represented jets."""
+
+    def outputs(batch: Any) -> _Outputs:
+        if head is None:
+            return tagger(batch), None
+        jets = tagger.embed(batch)
+        return tagger.classify(jets), head(jets)
+
+    return outputs
+
+
 def batches_before_resume(trainer: pl.Trainer) -> int:
     """Return how many batches of the epoch that starts were trained before a resume."""
     loader = trainer.train_dataloader
     assert isinstance(loader, BatchLoader)
     return loader.skip
+
+
+def measure(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> dict[str, float]:
+    """Return ``val_loss, val_auc, val_accuracy`` of the logits, shape (n_jets, n_classes), of validation jets.
+
+    ``val_loss`` is the cross entropy, weighted as the other two. ``val_auc`` is the area under the ROC curve; with more
+    than two classes, the mean over all pairs (Hand and Till 2001).
+    """
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    scores = torch.softmax(logits.double(), dim=1).numpy()
+    correct = (logits.argmax(1) == labels).double()
+    return {
+        "val_loss": float((losses * weights).sum() / weights.sum()),
+        "val_auc": _auc(labels.numpy(), scores, weights.numpy()),
+        "val_accuracy": float((correct * weights).sum() / weights.sum()),
+    }
 
 
 def _auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]) -> float:

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from jetforge.errors import RecipeError
 from jetforge.yaml_files import line_of, read_yaml
 
-# Adam and the step schedule of arXiv:2012.08526 (its training code): x0.1 at epochs 10 and 20 of 30.
-PUBLISHED_TRAINING: dict[str, Any] = {
-    "epochs": 30,
-    "batch_size": 256,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.0,
-    "schedule": "steps",
-    "gradient_clip": None,
-    "monitor": "val_accuracy",
-}
+_Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
@@ -52,30 +50,57 @@ class TaggerSection(_Section):
         for name in ("name", "num_classes"):
             if name in arguments:
                 raise ValueError(f"'{name}' is not given here: it follows from the recipe and the dataset")
+        if "representation" in arguments:
+            raise ValueError("'representation' is not given here: it is a section of the recipe itself")
         return arguments
+
+
+class AuxiliarySection(_Section):
+    """A second thing to learn beside the class: a number of each jet, from what the tagger embeds.
+
+    ``target`` is ``mass``, the logarithm of the mass of a jet's constituents, or the name of a field of the jets.
+    """
+
+    target: Annotated[str, Field(min_length=1)]
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
 
 
 class TrainingSection(_Section):
     """How the tagger is trained.
 
-    The defaults are a modern schedule: AdamW, linear warm-up, cosine decay. ``schedule: steps`` divides the learning
-    rate by ten after one third and two thirds of the epochs, as in arXiv:2012.08526 (10 and 20 of 30).
+    The defaults are a modern schedule: AdamW, linear warm-up, cosine decay. `jetforge.learning.optimisation` describes
+    optimisers and schedules, `jetforge.learning.published` says how the taggers' papers trained them.
     """
 
     epochs: Annotated[int, Field(gt=0)] = 15
     batch_size: Annotated[int, Field(gt=0)] = 256
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    accumulate: Annotated[int, Field(gt=0)] = 1
+    bucket: bool = False
+    optimizer: Literal["adamw", "adam", "radam", "ranger", "lion", "sgd"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    betas: tuple[_Fraction, _Fraction] | None = None
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    schedule: Literal[
+        "cosine", "steps", "constant", "flat_cosine", "flat_exponential", "cosine_restarts", "cosine_twice", "one_cycle"
+    ] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    label_smoothing: _Fraction = 0.0
+    auxiliary: AuxiliarySection | None = None
     monitor: Literal["val_auc", "val_accuracy", "val_loss"] = "val_auc"
     early_stopping: Annotated[int, Field(gt=0)] | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    compile: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     cache_jets: Annotated[int, Field(ge=0)] = 500_000
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+
+    @field_validator("betas")
+    @classmethod
+    def _moments_have_betas(cls, betas: Any, info: ValidationInfo) -> Any:
+        if betas is not None and info.data.get("optimizer") == "sgd":
+            raise ValueError("betas are of Adam and its relatives, sgd has none")
+        return betas
 
 
 class EvaluationSection(_Section):
@@ -86,21 +111,23 @@ class EvaluationSection(_Section):
 
 
 class Recipe(_Section):
-    """Everything about a training: the data, the tagger, how it learns, how it is measured."""
+    """Everything about a training: the data, the tagger and what it reads, how it learns, how it is measured."""
 
     data: str
     out: str
     generate: GenerateSection | None = None
     tagger: TaggerSection
+    representation: dict[str, Any] = {}
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
 
     @model_validator(mode="before")
     @classmethod
-    def _tagger_may_be_a_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("tagger"), str):
-            return {**values, "tagger": {"name": values["tagger"]}}
-        return values
+    def _a_name_is_enough(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        named = [name for name in ("tagger", "representation") if isinstance(values.get(name), str)]
+        return {**values, **{name: {"name": values[name]} for name in named}}
 
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included, as YAML."""
@@ -167,9 +194,9 @@ def _describe(mistake: Any, place: Callable[[tuple[Any, ...]], str]) -> str:
 
 
 def _known_fields(location: tuple[Any, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "generate": GenerateSection, "tagger": TaggerSection, "training": TrainingSection,
-        "evaluation": EvaluationSection,
+    sections: dict[tuple[Any, ...], type[BaseModel]] = {
+        (): Recipe, ("generate",): GenerateSection, ("tagger",): TaggerSection, ("training",): TrainingSection,
+        ("training", "auxiliary"): AuxiliarySection, ("evaluation",): EvaluationSection,
     }  # fmt: skip
-    model = sections.get(str(location[0]), Recipe) if location else Recipe
+    model = sections[location]
     return list(model.model_fields)

@@ -14,22 +14,37 @@ from jetforge.representations.base import (
 )
 from jetforge.representations.cloud import PARTICLENET_FEATURES, CloudBatch, CloudRepresentation
 from jetforge.representations.four_momenta import FourMomentaBatch, FourMomentaRepresentation
+from jetforge.representations.image import SCALINGS, ImageBatch, ImageRepresentation
 from jetforge.representations.lund import LUND_VARIABLES, LundBatch, LundRepresentation
+from jetforge.representations.observables import HLDNN_OBSERVABLES, ObservablesBatch, ObservablesRepresentation
+from jetforge.representations.sequence import SEQUENCE_ORDERS, SequenceBatch, SequenceRepresentation
+from jetforge.representations.several import SeveralBatch, SeveralRepresentation
 
 __all__ = [
     "CONSTITUENT_FEATURES",
+    "HLDNN_OBSERVABLES",
     "LUND_VARIABLES",
     "PARTICLENET_FEATURES",
+    "SCALINGS",
+    "SEQUENCE_ORDERS",
     "Batch",
     "CloudBatch",
     "CloudRepresentation",
     "DenseBatch",
     "FourMomentaBatch",
     "FourMomentaRepresentation",
+    "ImageBatch",
+    "ImageRepresentation",
     "LundBatch",
     "LundRepresentation",
+    "ObservablesBatch",
+    "ObservablesRepresentation",
     "PackedBatch",
     "Representation",
+    "SequenceBatch",
+    "SequenceRepresentation",
+    "SeveralBatch",
+    "SeveralRepresentation",
     "list_representations",
     "make_representation",
     "register_representation",

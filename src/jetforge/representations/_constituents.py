@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 from numpy.typing import NDArray
 
@@ -39,10 +40,16 @@ FLAVOUR_FEATURES = (
 )  # fmt: skip
 """Features that need the charge or the particle number of the constituents (arXiv:2202.03772, table 2)."""
 
+SPECIES = {
+    "is_electron": 11, "is_muon": 13, "is_photon": 22, "is_kaon_long": 130, "is_pion": 211, "is_kaon": 321,
+    "is_neutron": 2112, "is_proton": 2212,
+}  # fmt: skip
+"""Features that say which particle a constituent is: the number without its sign, as in arXiv:2201.08187."""
+
 TRACK_FEATURES = ("tanh_d0", "d0_error", "tanh_dz", "dz_error")
 """Features that need the impact parameters ``d0``, ``d0_error``, ``dz``, ``dz_error`` (arXiv:2202.03772, table 2)."""
 
-CONSTITUENT_FEATURES = (*KINEMATIC_FEATURES, *FLAVOUR_FEATURES, *TRACK_FEATURES)
+CONSTITUENT_FEATURES = tuple(dict.fromkeys((*KINEMATIC_FEATURES, *FLAVOUR_FEATURES, *SPECIES, *TRACK_FEATURES)))
 """All names of features; any further column of the constituents goes by its own name."""
 
 _CODES = {name: code for code, name in enumerate(KINEMATIC_FEATURES)}
@@ -53,12 +60,12 @@ _LOG_SMALLEST = _log(_SMALLEST)
 class ChosenConstituents(NamedTuple):
     """The constituents that are kept of many jets, packed, each jet's hardest first.
 
-    `offsets` is int64 (n_jets + 1,), `momenta` float32 (n_kept, 4): energy, px, py, pz in GeV; `features` float32
+    `offsets` is int64 (n_jets + 1,), `momenta` (n_kept, 4): energy, px, py, pz in GeV; `features` float32
     (n_kept, n_features).
     """
 
     offsets: NDArray[np.int64]
-    momenta: NDArray[np.float32]
+    momenta: NDArray[Any]
     features: NDArray[np.float32]
 
 
@@ -100,8 +107,8 @@ def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
     for name in features:
         if name in _CODES:
             continue
-        if name in FLAVOUR_FEATURES:
-            needed += ["charge", "pid", *FLAVOUR_FEATURES[1:]]
+        if name in FLAVOUR_FEATURES or name in SPECIES:
+            needed += ["charge", "pid", name]
         elif name in TRACK_FEATURES:
             needed.append(name.removeprefix("tanh_"))
         else:
@@ -110,7 +117,10 @@ def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def chosen_constituents(
-    jets: "Jets | ak.Array", features: tuple[str, ...], max_constituents: int | None
+    jets: "Jets | ak.Array",
+    features: tuple[str, ...],
+    max_constituents: int | None,
+    dtype: npt.DTypeLike = np.float32,
 ) -> ChosenConstituents:
     """Return the hardest constituents of jets with their features.
 
@@ -122,6 +132,8 @@ def chosen_constituents(
         Names in `CONSTITUENT_FEATURES`, or of columns.
     max_constituents : int, optional
         How many of a jet are kept; all if not given.
+    dtype : numpy type
+        Of the momenta.
 
     Raises
     ------
@@ -132,7 +144,7 @@ def chosen_constituents(
     kept = np.minimum(np.diff(flat.offsets), max_constituents or np.iinfo(np.int64).max)
     offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
     n = int(offsets[-1])
-    momenta, values = np.empty((n, 4), dtype=np.float32), np.empty((n, len(features)), dtype=np.float32)
+    momenta, values = np.empty((n, 4), dtype=dtype), np.empty((n, len(features)), dtype=np.float32)
     source = np.empty(n, dtype=np.int64)
     codes = np.array([_CODES.get(name, -1) for name in features], dtype=np.int64)
     aligned = any(name.startswith("aligned_") for name in features)
@@ -148,7 +160,7 @@ def _further(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]
     if name == "charge":
         charge: NDArray[Any] = charges_of(jets, flat, None)
         return charge
-    if name in FLAVOUR_FEATURES:
+    if name in FLAVOUR_FEATURES or name in SPECIES:
         return _flavour(jets, flat, name)
     if name.startswith("tanh_") and name in TRACK_FEATURES:
         return np.tanh(numbers_of(jets, flat, name.removeprefix("tanh_"), None).astype(np.float64))
@@ -157,7 +169,7 @@ def _further(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]
 
 
 def _flavour(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]:
-    """Return one of the five flags of flavour: the column of that name, or what the particle number says."""
+    """Return a flag of flavour: the column of that name, or what the particle number says."""
     present: Any = getattr(jets, "columns", None) or getattr(jets, "fields", ())
     if name in present:
         column: NDArray[Any] = numbers_of(jets, flat, name, None)
@@ -166,12 +178,12 @@ def _flavour(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]
         number = np.abs(particle_numbers_of(jets, flat, None))
     except DataError as error:
         raise DataError(f"feature '{name}': {error}") from None
-    kind = {"is_electron": 11, "is_muon": 13, "is_photon": 22}.get(name)
+    if name in SPECIES:
+        species: NDArray[Any] = number == SPECIES[name]
+        return species
     hadron = (number != 11) & (number != 13) & (number != 22)
     charged = charges_of(jets, flat, None) != 0
-    flags: NDArray[Any] = (
-        number == kind if kind is not None else hadron & (charged if name == "is_charged_hadron" else ~charged)
-    )
+    flags: NDArray[Any] = hadron & (charged if name == "is_charged_hadron" else ~charged)
     return flags
 
 

@@ -144,7 +144,7 @@ class PackedBatch:
         return with_spare.index_select(0, places.reshape(-1)).reshape(len(self), length, *rows.shape[1:])
 
     def unpadded(self, padded: torch.Tensor) -> torch.Tensor:
-        """Return the rows that are constituents of a tensor of shape (n_jets, length, ...), length `longest` or more."""
+        """Return the rows that are constituents of a tensor (n_jets, length, ...), length being `longest` or more."""
         jets = self.jet_of_row()
         local = torch.arange(self.num_rows, device=jets.device) - self.offsets.index_select(0, jets)
         return padded.reshape(-1, *padded.shape[2:]).index_select(0, jets * padded.shape[1] + local)

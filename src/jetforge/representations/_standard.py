@@ -12,7 +12,8 @@ from jetforge.representations._moments import Moments
 # A feature that does not vary is only centred, not blown up.
 _SMALLEST_STD = 1e-6
 # Flags and charges stay what they are.
-_AS_THEY_ARE = ("charge", "is_electron", "is_muon", "is_photon", "is_charged_hadron", "is_neutral_hadron")
+_AS_THEY_ARE = ("charge",)
+_FLAGS = "is_"
 
 
 class Standardisation:
@@ -26,8 +27,8 @@ class Standardisation:
         The features.
     mean, std : sequence of float, optional
         One value a feature; `fit` finds them.
-    clip : float, optional
-        Largest absolute value that a scaled feature keeps.
+    clip : float or sequence of pairs, optional
+        Largest absolute value that a scaled feature keeps; or the smallest and the largest, one pair a feature.
 
     Raises
     ------
@@ -41,7 +42,7 @@ class Standardisation:
         names: Sequence[str],
         mean: Sequence[float] | None,
         std: Sequence[float] | None,
-        clip: float | None = None,
+        clip: float | Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.what, self.names = what, tuple(names)
         if (mean is None) != (std is None):
@@ -50,9 +51,21 @@ class Standardisation:
         self.std = None if std is None else self._checked("std", std)
         if self.std is not None and not (self.std > 0).all():
             raise JetforgeError(f"{what} representation: std {self.std.tolist()} must be positive")
-        if clip is not None and not (isinstance(clip, int | float) and not isinstance(clip, bool) and clip > 0):
-            raise JetforgeError(f"{what} representation: clip is {clip!r}; it must be a number above 0")
-        self.clip = None if clip is None else float(clip)
+        self.clip = None if clip is None else self._checked_clip(clip)
+
+    def _checked_clip(self, clip: float | Sequence[Sequence[float]]) -> float | NDArray[np.float64]:
+        if isinstance(clip, int | float) and not isinstance(clip, bool) and clip > 0:
+            return float(clip)
+        try:
+            pairs = np.asarray(clip, dtype=np.float64)
+        except (TypeError, ValueError):
+            pairs = np.empty(0)
+        if pairs.shape != (len(self.names), 2) or not (pairs[:, 0] < pairs[:, 1]).all():
+            raise JetforgeError(
+                f"{self.what} representation: clip is {clip!r}; it must be a number above 0, or a smallest and a "
+                "largest number for each feature"
+            )
+        return pairs
 
     def _checked(self, what: str, values: Sequence[float]) -> NDArray[np.float64]:
         try:
@@ -83,7 +96,7 @@ class Standardisation:
             moments = moments.merge(Moments.of(rows.astype(np.float64)))
         if moments.count == 0:
             raise DataError(f"cannot fit the {self.what} representation: the training jets have nothing to learn from")
-        raw = np.array([name in _AS_THEY_ARE for name in self.names], dtype=bool)
+        raw = np.array([name in _AS_THEY_ARE or name.startswith(_FLAGS) for name in self.names], dtype=bool)
         self.mean = np.where(raw, 0.0, moments.mean)
         self.std = np.where(raw | (moments.std <= _SMALLEST_STD), 1.0, moments.std)
 
@@ -99,8 +112,10 @@ class Standardisation:
         if self.mean is not None and self.std is not None:
             rows -= self.mean.astype(np.float32)
             rows *= (1 / self.std).astype(np.float32)
-        if self.clip is not None:
+        if isinstance(self.clip, float):
             np.clip(rows, -self.clip, self.clip, out=rows)
+        elif self.clip is not None:
+            np.clip(rows, *self.clip.T.astype(np.float32), out=rows)
         return rows
 
     def check(self) -> None:
@@ -119,5 +134,5 @@ class Standardisation:
         return {
             "mean": None if self.mean is None else self.mean.tolist(),
             "std": None if self.std is None else self.std.tolist(),
-            "clip": self.clip,
+            "clip": self.clip.tolist() if isinstance(self.clip, np.ndarray) else self.clip,
         }

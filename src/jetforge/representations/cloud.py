@@ -58,8 +58,8 @@ class CloudRepresentation(Representation):
         How many constituents, the hardest, are kept of a jet; all if not given.
     mean, std : sequence of float, optional
         The normalisation, one value a feature; `fit` finds it. Charges and flags are left as they are.
-    clip : float, optional
-        Largest absolute value that a scaled feature keeps.
+    clip : float or sequence of pairs, optional
+        Largest absolute value that a scaled feature keeps; or the smallest and the largest, one pair a feature.
 
     Raises
     ------
@@ -73,11 +73,16 @@ class CloudRepresentation(Representation):
         max_constituents: int | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        clip: float | None = None,
+        clip: float | Sequence[Sequence[float]] | None = None,
     ) -> None:
         self.features = check_features("cloud representation", features)
         self.max_constituents = check_length("cloud representation", max_constituents)
         self._standardisation = Standardisation("cloud", self.features, mean, std, clip)
+
+    def __repr__(self) -> str:
+        state = "fitted" if self._standardisation.fitted else "not fitted"
+        kept = f"{self.max_constituents} constituents" if self.max_constituents else "all constituents"
+        return f"CloudRepresentation({', '.join(self.features)}; {kept}; {state})"
 
     @property
     def num_features(self) -> int:

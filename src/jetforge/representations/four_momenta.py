@@ -29,7 +29,7 @@ class FourMomentaBatch(PackedBatch):
 
     Attributes
     ----------
-    momenta : Tensor, float32, shape (n_constituents, 4)
+    momenta : Tensor, float32 or float64, shape (n_constituents, 4)
         Energy, px, py, pz of every constituent, in units of the representation's scale.
     scalars : Tensor, float32, shape (n_constituents, n_scalars)
         What else is known of every constituent: Lorentz scalars such as its charge.
@@ -55,6 +55,12 @@ class FourMomentaRepresentation(Representation):
     scalars : sequence of str
         What else is read of each constituent, among the features that do not follow from the momenta (``charge``,
         ``is_electron``, ...), or further columns.
+    dtype : str
+        ``float32`` or ``float64``, of the momenta. Networks that divide by the angles of nearly parallel momenta need
+        the latter.
+    massless : bool
+        Whether energies are replaced by the size of the momenta, as in the top-tagging reference set, whose
+        constituents have no masses.
 
     Raises
     ------
@@ -63,7 +69,12 @@ class FourMomentaRepresentation(Representation):
     """
 
     def __init__(
-        self, scale: float | None = None, max_constituents: int | None = None, scalars: Sequence[str] = ()
+        self,
+        scale: float | None = None,
+        max_constituents: int | None = None,
+        scalars: Sequence[str] = (),
+        dtype: str = "float32",
+        massless: bool = False,
     ) -> None:
         if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < float("inf")):
             raise JetforgeError(f"four_momenta representation: the scale is a positive number of GeV, not {scale!r}")
@@ -75,6 +86,13 @@ class FourMomentaRepresentation(Representation):
             raise JetforgeError(
                 f"four_momenta representation: {frame_dependent[0]} depends on the frame; it is no scalar"
             )
+
+        if dtype not in ("float32", "float64"):
+            raise JetforgeError(f"four_momenta representation: dtype is {dtype!r}; it must be float32 or float64")
+        self.dtype = dtype
+        if not isinstance(massless, bool):
+            raise JetforgeError(f"four_momenta representation: massless is {massless!r}; it must be true or false")
+        self.massless = massless
 
     def __repr__(self) -> str:
         return f"FourMomentaRepresentation({'not fitted' if self.scale is None else f'scale {self.scale:g} GeV'})"
@@ -117,10 +135,15 @@ class FourMomentaRepresentation(Representation):
         """
         if self.scale is None:
             raise DataError("the four_momenta representation has no scale yet: call fit on training jets")
-        chosen = chosen_constituents(jets, self.scalars, self.max_constituents)
+        chosen = chosen_constituents(jets, self.scalars, self.max_constituents, self.dtype)
         momenta = torch.from_numpy(chosen.momenta).div_(self.scale)
+        if self.massless:
+            momenta[:, 0] = momenta[:, 1:].double().square().sum(1).sqrt()
         return FourMomentaBatch(momenta, torch.from_numpy(chosen.features), torch.from_numpy(chosen.offsets))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return scale, number of constituents and scalars as plain JSON values."""
-        return {"scale": self.scale, "max_constituents": self.max_constituents, "scalars": list(self.scalars)}
+        """Return all settings as plain JSON values."""
+        return {
+            "scale": self.scale, "max_constituents": self.max_constituents, "scalars": list(self.scalars),
+            "dtype": self.dtype, "massless": self.massless,
+        }  # fmt: skip

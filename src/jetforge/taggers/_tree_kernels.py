@@ -12,6 +12,8 @@ float64 and end in ``sums[t]``.
 normalised value is ``scale * value + shift``; in gradients, ``slope`` is the derivative of the loss by the
 normalised value, and ``scale * slope - offset - tilt * (value - mean)`` that by the value, which includes the
 way through the statistics of the batch (both corrections are zero where fixed statistics are used).
+
+Values of nodes and edges, and their gradients, may be bfloat16 (see `jetforge.taggers._bfloat16`).
 """
 
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from jetforge.taggers._bfloat16 import narrow, wide
 
 Ints = NDArray[np.int64]
 Table = NDArray[np.int32]
@@ -47,8 +51,8 @@ def edge_moments(
             if parent < 0:
                 continue
             for c in range(channels):
-                down = np.float64(nodes[node, c] + nodes[parent, channels + c])
-                up = np.float64(nodes[parent, c] + nodes[node, channels + c])
+                down = np.float64(wide(nodes[node, c]) + wide(nodes[parent, channels + c]))
+                up = np.float64(wide(nodes[parent, c]) + wide(nodes[node, channels + c]))
                 total[c] += down + up
                 squares[c] += down * down + up * up
 
@@ -68,16 +72,16 @@ def edge_apply(
 ) -> None:
     """Write the normalised and rectified value of every edge."""
     channels = nodes.shape[1] // 2
-    zero = nodes.dtype.type(0)
+    zero = scale.dtype.type(0)
     for jet in range(bounds[first], bounds[last]):
         row = 2 * first_link[jet]
         for node in range(offsets[jet] + 1, offsets[jet + 1]):
             parent = neighbours[node, 0]
             for c in range(channels):
-                down = nodes[node, c] + nodes[parent, channels + c]
-                up = nodes[parent, c] + nodes[node, channels + c]
-                edges[row, c] = max(scale[c] * down + shift[c], zero)
-                edges[row + 1, c] = max(scale[c] * up + shift[c], zero)
+                down = wide(nodes[node, c]) + wide(nodes[parent, channels + c])
+                up = wide(nodes[parent, c]) + wide(nodes[node, channels + c])
+                edges[row, c] = narrow(edges, max(scale[c] * down + shift[c], zero))
+                edges[row + 1, c] = narrow(edges, max(scale[c] * up + shift[c], zero))
             row += 2
 
 
@@ -98,7 +102,7 @@ def edge_slope_moments(
 ) -> None:
     """Sum the slopes, and the slopes times the centred values, over all edges."""
     channels = nodes.shape[1] // 2
-    zero = nodes.dtype.type(0)
+    zero = scale.dtype.type(0)
     for chunk in range(first, last):
         total, tilted = sums[chunk, 0], sums[chunk, 1]
         for jet in range(bounds[chunk], bounds[chunk + 1]):
@@ -106,10 +110,10 @@ def edge_slope_moments(
             for node in range(offsets[jet] + 1, offsets[jet + 1]):
                 parent = neighbours[node, 0]
                 for c in range(channels):
-                    down = nodes[node, c] + nodes[parent, channels + c]
-                    up = nodes[parent, c] + nodes[node, channels + c]
-                    slope_down = grad[row, c] if scale[c] * down + shift[c] > zero else zero
-                    slope_up = grad[row + 1, c] if scale[c] * up + shift[c] > zero else zero
+                    down = wide(nodes[node, c]) + wide(nodes[parent, channels + c])
+                    up = wide(nodes[parent, c]) + wide(nodes[node, channels + c])
+                    slope_down = wide(grad[row, c]) if scale[c] * down + shift[c] > zero else zero
+                    slope_up = wide(grad[row + 1, c]) if scale[c] * up + shift[c] > zero else zero
                     total[c] += np.float64(slope_down + slope_up)
                     tilted[c] += np.float64(slope_down * (down - mean[c]) + slope_up * (up - mean[c]))
                 row += 2
@@ -134,26 +138,27 @@ def edge_grad(
 ) -> None:
     """Carry the gradients of all edges back to the nodes that they join."""
     channels = nodes.shape[1] // 2
-    zero = nodes.dtype.type(0)
+    zero = scale.dtype.type(0)
     for jet in range(bounds[first], bounds[last]):
         if offsets[jet] < offsets[jet + 1]:
             for c in range(2 * channels):
-                grad_nodes[offsets[jet], c] = zero
+                grad_nodes[offsets[jet], c] = narrow(grad_nodes, zero)
         row = 2 * first_link[jet]
         for node in range(offsets[jet] + 1, offsets[jet + 1]):
             parent = neighbours[node, 0]
             for c in range(channels):
-                down = nodes[node, c] + nodes[parent, channels + c]
-                up = nodes[parent, c] + nodes[node, channels + c]
-                slope_down = grad[row, c] if scale[c] * down + shift[c] > zero else zero
-                slope_up = grad[row + 1, c] if scale[c] * up + shift[c] > zero else zero
+                down = wide(nodes[node, c]) + wide(nodes[parent, channels + c])
+                up = wide(nodes[parent, c]) + wide(nodes[node, channels + c])
+                slope_down = wide(grad[row, c]) if scale[c] * down + shift[c] > zero else zero
+                slope_up = wide(grad[row + 1, c]) if scale[c] * up + shift[c] > zero else zero
                 into_node = scale[c] * slope_down - offset[c] - tilt[c] * (down - mean[c])
                 into_parent = scale[c] * slope_up - offset[c] - tilt[c] * (up - mean[c])
                 # A node is met as a child before its own children are, so this is the first word on its row.
-                grad_nodes[node, c] = into_node
-                grad_nodes[node, channels + c] = into_parent
-                grad_nodes[parent, c] += into_parent
-                grad_nodes[parent, channels + c] += into_node
+                grad_nodes[node, c] = narrow(grad_nodes, into_node)
+                grad_nodes[node, channels + c] = narrow(grad_nodes, into_parent)
+                grad_nodes[parent, c] = narrow(grad_nodes, wide(grad_nodes[parent, c]) + into_parent)
+                source = channels + c
+                grad_nodes[parent, source] = narrow(grad_nodes, wide(grad_nodes[parent, source]) + into_node)
             row += 2
 
 
@@ -164,7 +169,7 @@ def row_moments(first: int, last: int, row_bounds: Ints, rows: Floats, sums: Sum
         total, squares = sums[chunk, 0], sums[chunk, 1]
         for row in range(row_bounds[chunk], row_bounds[chunk + 1]):
             for c in range(rows.shape[1]):
-                value = np.float64(rows[row, c])
+                value = np.float64(wide(rows[row, c]))
                 total[c] += value
                 squares[c] += value * value
 
@@ -185,21 +190,22 @@ def mean_apply(
 ) -> None:
     """Write, for every node, the mean of the normalised and rectified edges that lead into it."""
     channels = edges.shape[1]
-    zero = edges.dtype.type(0)
+    zero = scale.dtype.type(0)
     for jet in range(bounds[first], bounds[last]):
         if offsets[jet] < offsets[jet + 1]:
             for c in range(channels):
-                out[offsets[jet], c] = zero
+                out[offsets[jet], c] = narrow(out, zero)
         row = 2 * first_link[jet]
         for node in range(offsets[jet] + 1, offsets[jet + 1]):
             parent = neighbours[node, 0]
             for c in range(channels):
-                out[node, c] = max(scale[c] * edges[row, c] + shift[c], zero)
-                out[parent, c] += max(scale[c] * edges[row + 1, c] + shift[c], zero)
+                out[node, c] = narrow(out, max(scale[c] * wide(edges[row, c]) + shift[c], zero))
+                into_parent = max(scale[c] * wide(edges[row + 1, c]) + shift[c], zero)
+                out[parent, c] = narrow(out, wide(out[parent, c]) + into_parent)
             row += 2
         for node in range(offsets[jet], offsets[jet + 1]):
             for c in range(channels):
-                out[node, c] *= weights[node]
+                out[node, c] = narrow(out, wide(out[node, c]) * weights[node])
 
 
 @_kernel
@@ -220,7 +226,7 @@ def mean_slope_moments(
 ) -> None:
     """Sum the slopes, and the slopes times the centred values, over all edges."""
     channels = edges.shape[1]
-    zero = edges.dtype.type(0)
+    zero = scale.dtype.type(0)
     for chunk in range(first, last):
         total, tilted = sums[chunk, 0], sums[chunk, 1]
         for jet in range(bounds[chunk], bounds[chunk + 1]):
@@ -229,9 +235,9 @@ def mean_slope_moments(
                 parent = neighbours[node, 0]
                 of_node, of_parent = weights[node], weights[parent]
                 for c in range(channels):
-                    down, up = edges[row, c], edges[row + 1, c]
-                    slope_down = of_node * grad[node, c] if scale[c] * down + shift[c] > zero else zero
-                    slope_up = of_parent * grad[parent, c] if scale[c] * up + shift[c] > zero else zero
+                    down, up = wide(edges[row, c]), wide(edges[row + 1, c])
+                    slope_down = of_node * wide(grad[node, c]) if scale[c] * down + shift[c] > zero else zero
+                    slope_up = of_parent * wide(grad[parent, c]) if scale[c] * up + shift[c] > zero else zero
                     total[c] += np.float64(slope_down + slope_up)
                     tilted[c] += np.float64(slope_down * (down - mean[c]) + slope_up * (up - mean[c]))
                 row += 2
@@ -257,18 +263,20 @@ def mean_grad(
 ) -> None:
     """Carry the gradients of all nodes back to the edges that lead into them."""
     channels = edges.shape[1]
-    zero = edges.dtype.type(0)
+    zero = scale.dtype.type(0)
     for jet in range(bounds[first], bounds[last]):
         row = 2 * first_link[jet]
         for node in range(offsets[jet] + 1, offsets[jet + 1]):
             parent = neighbours[node, 0]
             of_node, of_parent = weights[node], weights[parent]
             for c in range(channels):
-                down, up = edges[row, c], edges[row + 1, c]
-                slope_down = of_node * grad[node, c] if scale[c] * down + shift[c] > zero else zero
-                slope_up = of_parent * grad[parent, c] if scale[c] * up + shift[c] > zero else zero
-                grad_edges[row, c] = scale[c] * slope_down - offset[c] - tilt[c] * (down - mean[c])
-                grad_edges[row + 1, c] = scale[c] * slope_up - offset[c] - tilt[c] * (up - mean[c])
+                down, up = wide(edges[row, c]), wide(edges[row + 1, c])
+                slope_down = of_node * wide(grad[node, c]) if scale[c] * down + shift[c] > zero else zero
+                slope_up = of_parent * wide(grad[parent, c]) if scale[c] * up + shift[c] > zero else zero
+                into_node = scale[c] * slope_down - offset[c] - tilt[c] * (down - mean[c])
+                into_parent = scale[c] * slope_up - offset[c] - tilt[c] * (up - mean[c])
+                grad_edges[row, c] = narrow(grad_edges, into_node)
+                grad_edges[row + 1, c] = narrow(grad_edges, into_parent)
             row += 2
 
 
@@ -278,7 +286,7 @@ def pool_moments(
 ) -> None:
     """Rectify; sum over the nodes of each jet into ``pooled``, and sum values and squares over all nodes."""
     channels = values.shape[1]
-    zero = values.dtype.type(0)
+    zero = pooled.dtype.type(0)
     for chunk in range(first, last):
         total, squares = sums[chunk, 0], sums[chunk, 1]
         for jet in range(bounds[chunk], bounds[chunk + 1]):
@@ -286,7 +294,7 @@ def pool_moments(
                 pooled[jet, c] = zero
             for node in range(offsets[jet], offsets[jet + 1]):
                 for c in range(channels):
-                    value = max(values[node, c], zero)
+                    value = max(wide(values[node, c]), zero)
                     pooled[jet, c] += value
                     squares[c] += np.float64(value) * np.float64(value)
             for c in range(channels):
@@ -308,10 +316,10 @@ def pool_grad(
 ) -> None:
     """Carry ``grad``, what every node of a jet receives, back through normalisation and rectifier."""
     channels = values.shape[1]
-    zero = values.dtype.type(0)
+    zero = mean.dtype.type(0)
     for jet in range(bounds[first], bounds[last]):
         for node in range(offsets[jet], offsets[jet + 1]):
             for c in range(channels):
-                value = values[node, c]
+                value = wide(values[node, c])
                 back = grad[jet, c] - offset[c] - tilt[c] * (value - mean[c])
-                grad_values[node, c] = back if value > zero else zero
+                grad_values[node, c] = narrow(grad_values, back if value > zero else zero)

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from jetforge.representations import LundBatch
 from jetforge.taggers import _tree_kernels as kernels
+from jetforge.taggers._bfloat16 import kernel_array
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._threads import run_chunks
 
@@ -47,7 +48,7 @@ class FusedTrees:
 
     def run(self, kernel: Callable[..., None], *arguments: Any) -> None:
         """Run a kernel over all jets; tensors among the arguments are handed over without a copy."""
-        run_chunks(kernel, self.num_chunks, self.bounds, *(_array(argument) for argument in arguments))
+        run_chunks(kernel, self.num_chunks, self.bounds, *(kernel_array(argument) for argument in arguments))
 
     def sums(self, kernel: Callable[..., None], channels: int, *arguments: Any) -> torch.Tensor:
         """Run a kernel that leaves two sums a channel for each chunk; return their totals, (2, channels)."""
@@ -66,7 +67,7 @@ class FusedTrees:
 
     def edge_norm_relu(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
         """See `Trees.edge_norm_relu`."""
-        nodes = _full_precision(nodes)
+        nodes = _readable(nodes)
 
         def moments() -> torch.Tensor:
             return self.sums(kernels.edge_moments, nodes.shape[1] // 2, self.offsets, self.neighbours, nodes.detach())
@@ -78,12 +79,12 @@ class FusedTrees:
 
     def norm_relu_mean(self, edges: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
         """See `Trees.norm_relu_mean`."""
-        edges = _full_precision(edges)
+        edges = _readable(edges)
 
         def moments() -> torch.Tensor:
             row_bounds = self.num_edges * np.arange(self.num_chunks + 1) // self.num_chunks
             sums = np.zeros((self.num_chunks, 2, edges.shape[1]))
-            run_chunks(kernels.row_moments, self.num_chunks, row_bounds, _array(edges), sums)
+            run_chunks(kernels.row_moments, self.num_chunks, row_bounds, kernel_array(edges), sums)
             return torch.from_numpy(sums.sum(axis=0))
 
         result: torch.Tensor = _NormReLUMean.apply(  # type: ignore[no-untyped-call, unused-ignore]
@@ -96,8 +97,8 @@ class FusedTrees:
 
         Mean and normalisation commute: the nodes are averaged first and only the averages are normalised.
         """
-        nodes = _full_precision(nodes)
-        pooled = nodes.new_empty(self.num_jets, nodes.shape[1])
+        nodes = _readable(nodes)
+        pooled = nodes.new_empty(self.num_jets, nodes.shape[1], dtype=_summed_type(nodes))
         sums = self.sums(kernels.pool_moments, nodes.shape[1], self.offsets, nodes.detach(), pooled)
         pooled /= torch.from_numpy(np.maximum(self.sizes, 1)).unsqueeze(1)
         result: torch.Tensor = _ReLUNormPool.apply(  # type: ignore[no-untyped-call, unused-ignore]
@@ -106,13 +107,14 @@ class FusedTrees:
         return result
 
 
-def _array(argument: Any) -> Any:
-    return argument.detach().contiguous().numpy() if isinstance(argument, torch.Tensor) else argument
+def _readable(rows: torch.Tensor) -> torch.Tensor:
+    """Return rows in a type that the kernels know."""
+    return rows if rows.dtype in (torch.float32, torch.float64, torch.bfloat16) else rows.float()
 
 
-def _full_precision(rows: torch.Tensor) -> torch.Tensor:
-    """Return rows in a type that numba knows; the kernels are bound by memory, not by arithmetic."""
-    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
+def _summed_type(rows: torch.Tensor) -> torch.dtype:
+    """Return the type in which rows are averaged: that of the rows, or float32 for bfloat16."""
+    return torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype
 
 
 def _statistics(
@@ -197,7 +199,7 @@ class _NormReLUMean(torch.autograd.Function):
         scale = weight * inverse_spread
         shift = bias - mean * scale
         out = edges.new_empty(trees.num_nodes, edges.shape[1])
-        trees.run(kernels.mean_apply, *trees.weighted_links(edges.dtype), edges, scale, shift, out)
+        trees.run(kernels.mean_apply, *trees.weighted_links(_summed_type(edges)), edges, scale, shift, out)
         ctx.save_for_backward(edges, scale, shift, mean, inverse_spread)
         ctx.num_rows, ctx.trees = num_rows, trees
         return out
@@ -207,7 +209,7 @@ class _NormReLUMean(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         edges, scale, shift, mean, inverse_spread = ctx.saved_tensors
         trees: FusedTrees = ctx.trees
-        given = (*trees.weighted_links(edges.dtype), edges, scale, shift, mean)
+        given = (*trees.weighted_links(_summed_type(edges)), edges, scale, shift, mean)
         sums = trees.sums(kernels.mean_slope_moments, len(scale), *given, grad)
         grad_edges = torch.empty_like(edges)
         trees.run(
@@ -251,5 +253,5 @@ class _ReLUNormPool(torch.autograd.Function):
         each = scale * slope / torch.from_numpy(np.maximum(trees.sizes, 1)).unsqueeze(1)
         grad_nodes = torch.empty_like(nodes)
         corrections = _corrections(scale, inverse_spread, sums, ctx.num_rows)
-        trees.run(kernels.pool_grad, trees.offsets, nodes, mean, *corrections, each.to(nodes.dtype), grad_nodes)
+        trees.run(kernels.pool_grad, trees.offsets, nodes, mean, *corrections, each.to(pooled.dtype), grad_nodes)
         return grad_nodes, (sums[1] * inverse_spread).to(scale.dtype), sums[0].to(scale.dtype), *[None] * 5

@@ -1,5 +1,6 @@
 """What every tagger is: a network, the representation it reads, and where it comes from."""
 
+import itertools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +32,8 @@ class Tagger(nn.Module, ABC):
     ----------
     reads : type
         The kind of representation that the network reads.
+    trained_by_gradient : bool
+        Whether it learns by steps of an optimiser; otherwise `jetforge.learning` knows another way.
     name : str
         The name it was made by, as `jetforge.taggers.list_taggers` gives it.
     arguments : dict
@@ -47,6 +50,7 @@ class Tagger(nn.Module, ABC):
     """
 
     reads: ClassVar[type[Representation]]
+    trained_by_gradient: ClassVar[bool] = True
 
     def __init__(self, num_classes: int, representation: Representation) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
@@ -137,7 +141,7 @@ class Tagger(nn.Module, ABC):
         """
         if batch_size < 1:
             raise TaggerError(f"batch_size {batch_size} must be 1 or more")
-        device = next(self.parameters()).device
+        device = next(itertools.chain(self.parameters(), self.buffers())).device
         was_training = self.training
         self.eval()
         try:
