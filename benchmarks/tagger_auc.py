@@ -32,13 +32,15 @@ _COLUMNS = ("tagger", "parameters", "AUC", "accuracy", "1/εB at 0.5", "1/εB at
 
 def recipe_of(name: str, options: argparse.Namespace) -> Recipe:
     """Return the recipe of a tagger: its defaults, but for what was asked for."""
+    training = {"epochs": options.epochs, "precision": options.precision}
+    if options.batch_size:
+        training["batch_size"] = options.batch_size
+    tagger = create_tagger(name)
     values: dict[str, Any] = {
         "data": str(options.data), "out": str(options.out / name), "tagger": name,
-        "training": {"epochs": options.epochs, "seed": options.seed, "precision": options.precision},
+        "training": {"seed": options.seed, **(training if tagger.trained_by_gradient else {})},
     }  # fmt: skip
-    if options.batch_size:
-        values["training"]["batch_size"] = options.batch_size
-    if options.max_constituents and "max_constituents" in create_tagger(name).representation.settings():
+    if options.max_constituents and "max_constituents" in tagger.representation.settings():
         values["representation"] = {"max_constituents": options.max_constituents}
     return make_recipe(values)
 

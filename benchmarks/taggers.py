@@ -10,10 +10,12 @@ of arXiv:1810.05165 in NumPy.
 Each pair has the same weights, carried over as `jetforge import-weights` does, with running statistics of batch
 normalisation that are not those of a new network, and the same jets. First our logits are compared with those of the
 peer in double precision, for jets of different lengths: PASS where they differ by no more than 1e-5, or 1e-5 of the
-largest logit where that is above 1. Then both take turns; the median of a training step (forward,
-loss, backward, AdamW) and of inference is given in ms a jet. Jets are synthetic unless --data gives a dataset: batch
-and constituents are printed; those of ParticleNet are its paper's (128 jets of 100). Peak memory is that of a training
-step beyond what network and jets take, on the CPU in a process of its own. All other taggers are timed alone.
+largest logit where that is above 1. Then both take turns; the median of a training step (forward, loss, backward,
+AdamW) and of inference is given in ms a jet. On the CPU each has a process of its own: ours keeps freed memory, as
+`jetforge train` does, the peer runs as its users have it, and once more with memory kept like ours. Jets are synthetic
+unless --data gives a dataset: batch and constituents are printed; those of ParticleNet are its paper's (128 jets of
+100). Peak memory is that of a training step beyond what network and jets take, on the CPU in a process of its own. All
+other taggers are timed alone.
 
 With --input the input pipeline is measured instead: which share of an epoch's time the training steps alone take, on
 batches that lie on the device, for a dataset in memory and on disk. On a GPU the ceilings of the hardware are measured,
@@ -26,7 +28,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +40,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from _peers import PEERS, MissingPeerError, Peer, some_jets, stored_jets
-from _timing import Call, alternate, busy, ceilings, flops_and_bytes, on_device, peak_memory, prediction, training_step
+from _timing import (
+    Call,
+    Work,
+    alternate,
+    busy,
+    ceilings,
+    flops_and_bytes,
+    on_device,
+    peak_memory,
+    prediction,
+    training_step,
+)
 
 import jetforge
 from jetforge.errors import JetforgeError
@@ -116,28 +130,74 @@ def measure_pair(name: str, options: argparse.Namespace) -> Row:
     return row
 
 
+def _works(pair: Peer, jets: Jets, whose: str, device: str) -> dict[str, Work]:
+    """Return training step and inference of ours (``ours``, ``ours_bf16``) or of the peer, by name."""
+    ours, peer = calls(pair, jets, device)
+    labels = labels_of(jets, device)
+    net, call = (pair.tagger, ours) if whose.startswith("ours") else (pair.peer, peer)
+    assert net is not None
+    assert call is not None
+    bf16 = whose.endswith("bf16")
+    return {
+        "training": training_step(net, call, labels, device, bf16),
+        "inference": prediction(net, call, device, bf16),
+    }
+
+
 def _speeds(pair: Peer, jets: Jets, options: argparse.Namespace) -> Row:
-    ours, peer = calls(pair, jets, options.device)
-    labels = labels_of(jets, options.device)
-    nets: list[tuple[str, Any, Call, bool]] = [
-        ("ours", pair.tagger, ours, False),
-        ("ours_bf16", pair.tagger, ours, True),
-    ]
-    if peer is not None:
-        nets.insert(1, ("peer", pair.peer, peer, False))
+    """Time ours and the peer in turn; on the CPU each in a process of its own, whose memory is handled its own way."""
+    on_gpu = options.device.startswith("cuda")
+    peers = () if pair.peer is None else ("peer",) if on_gpu else ("peer", "peer_kept")
     row: Row = {}
-    for what in ("training", "inference"):
+    with ExitStack() as processes:
         works = {
-            key: training_step(net, call, labels, options.device, bf16)
-            if what == "training"
-            else prediction(net, call, options.device, bf16)
-            for key, net, call, bf16 in nets
+            whose: _works(pair, jets, whose, options.device)
+            if on_gpu
+            else processes.enter_context(_process(pair.name, whose))
+            for whose in ("ours", *peers, "ours_bf16")
         }
-        times = alternate(works, options.device, options.seconds, options.rounds)
-        row.update({f"{what}_{key}": 1e3 * seconds / len(jets) for key, seconds in times.items()})
-        if peer is not None:
-            row[f"{what}_ratio"] = times["peer"] / times["ours"]
+        for what in ("training", "inference"):
+            turns = {whose: of[what] for whose, of in works.items()}
+            times = alternate(turns, options.device, options.seconds, options.rounds)
+            row |= {f"{what}_{whose}": 1e3 * seconds / len(jets) for whose, seconds in times.items()}
+            row |= {f"{what}_{whose}_ratio": times[whose] / times["ours"] for whose in peers}
+            if peers:
+                row[f"{what}_bf16_ratio"] = times["peer"] / times["ours_bf16"]
     return row
+
+
+@contextmanager
+def _process(name: str, whose: str) -> Iterator[dict[str, Work]]:
+    """Start a process that does a training step or an inference when it is told to."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--serve", f"{name}:{whose}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        given, answers = process.stdin, process.stdout
+
+        def ask(what: str) -> None:
+            print(what, file=given, flush=True)
+            if answers.readline().strip() != "done":
+                raise RuntimeError(f"the process of {name}, {whose}, ended")
+
+        yield {what: partial(ask, what) for what in ("training", "inference")}
+        given.close()
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Do what lines of the standard input name, one after the other, and answer each with a line.
+
+    Ours keeps freed memory, as in `jetforge train`; the peer runs as the system has it, or (``peer_kept``) like ours.
+    """
+    name, whose = options.serve.split(":")
+    if whose != "peer":
+        keep_freed_memory()
+    torch.manual_seed(1)
+    pair = PEERS[name](options)
+    works = _works(pair, jets_for(options, pair.batch_size, pair.length), whose, options.device)
+    for line in sys.stdin:
+        works[line.strip()]()
+        print("done", flush=True)
 
 
 def _memory(pair: Peer, jets: Jets, whose: str, options: argparse.Namespace) -> float:
@@ -279,8 +339,9 @@ AGREEMENT = {"tagger": "tagger", "peer": "peer", "parameters": "parameters", "ag
              "difference": "largest difference of logits", "largest": "largest logit"}  # fmt: skip
 SPEED = {"tagger": "tagger", "jets": "batch", "constituents": "constituents a jet"}
 for _what in ("training", "inference"):
-    SPEED |= {f"{_what}_ours": f"{_what} ms/jet", f"{_what}_peer": "peer ms/jet", f"{_what}_ratio": "peer/ours",
-              f"{_what}_ours_bf16": "bf16 ms/jet"}  # fmt: skip
+    SPEED |= {f"{_what}_ours": f"{_what} ms/jet", f"{_what}_peer": "peer ms/jet", f"{_what}_peer_ratio": "peer/ours",
+              f"{_what}_peer_kept": "peer, memory kept", f"{_what}_peer_kept_ratio": "peer/ours",
+              f"{_what}_ours_bf16": "bf16 ms/jet", f"{_what}_bf16_ratio": "peer/ours in bf16"}  # fmt: skip
 SPEED |= {"memory_ours": "memory of a step MiB", "memory_peer": "peer MiB"}
 ALONE = {"tagger": "tagger", "parameters": "parameters", "jets": "batch", "constituents": "constituents a jet",
          "training_ours": "training ms/jet", "inference_ours": "inference ms/jet"}  # fmt: skip
@@ -303,6 +364,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="measure the taggers alone only")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.seconds, options.rounds = (0.0, 1) if options.quick else (6.0, 5)
     if options.threads:
@@ -315,6 +377,9 @@ def main() -> None:
     options = parse()
     if options.memory_of:
         print_memory(options)
+        return
+    if options.serve:
+        serve(options)
         return
     keep_freed_memory()
     names = options.only.split(",") if options.only else [*dict.fromkeys([*PEERS, *list_taggers()])]

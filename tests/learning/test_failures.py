@@ -98,6 +98,7 @@ def test_too_little_memory_says_what_fits(data, tmp_path, monkeypatch, make, roo
 
 
 def test_too_little_memory_to_validate_says_so(data, tmp_path, monkeypatch):
+    """Five jets fit; batches to validate are four times as large as the one jet to train with that is advised."""
     original = ParticleFlowNetwork.embed
 
     def embed(self, batch):
@@ -106,8 +107,9 @@ def test_too_little_memory_to_validate_says_so(data, tmp_path, monkeypatch):
         return original(self, batch)
 
     monkeypatch.setattr(ParticleFlowNetwork, "embed", embed)
-    with pytest.raises(JetforgeError, match=r"^out of memory on cpu when 20 jets were validated at once; 5 fits"):
+    with pytest.raises(JetforgeError, match=r"^out of memory on cpu when 20 jets were validated at once; 1 fits"):
         fit(data, tmp_path / "run", batch_size=30)
+    fit(data, tmp_path / "advised", batch_size=1, accumulate=30)
 
 
 def test_other_errors_stay_what_they_are(data, tmp_path, monkeypatch):

@@ -4,8 +4,8 @@ import torch
 
 import jetforge
 from jetforge.errors import RecipeError
-from jetforge.learning.loader import BatchLoader, bucketed_batches
-from jetforge.representations import DenseBatch, LundRepresentation
+from jetforge.learning.loader import BatchLoader, bucketed_batches, lengths_of
+from jetforge.representations import DenseBatch, LundRepresentation, SeveralRepresentation
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,14 @@ def test_jets_of_one_length_cannot_be_bucketed(dataset):
 
     with pytest.raises(RecipeError, match=r"training\.bucket: the jets of the representation flat"):
         next(iter(BatchLoader(dataset, "train", Dense(), 20, shuffle=True, bucket=True)))
+
+
+def test_of_several_representations_the_first_with_rows_says_the_lengths(dataset):
+    jets = dataset.read("val")
+    image, momenta = {"name": "image", "scaling": "none"}, {"name": "four_momenta", "scale": 1.0}
+    batch = SeveralRepresentation({"image": image, "momenta": momenta})(jets)
+    assert lengths_of(batch).tolist() == np.diff(jets.offsets).tolist()
+    assert lengths_of(batch.parts["image"]) is None
 
 
 @pytest.mark.parametrize("cache_jets", [0, 1000])

@@ -142,6 +142,12 @@ def test_targets_that_are_not_there_are_named(data, tmp_path):
     def broken(jets):
         return Jets(jets.offsets, jets.columns, {**jets.fields, "pt": np.where(jets["pt"] > 600, np.nan, jets["pt"])})
 
+    def named(jets):
+        return Jets(jets.offsets, jets.columns, {**jets.fields, "origin": np.full(len(jets), "here")})
+
+    write_dataset(tmp_path / "named", change=named)
+    with pytest.raises(DataError, match=r"the field 'origin' holds .*, no numbers"):
+        jetforge.fit(recipe(tmp_path / "named", tmp_path / "other", auxiliary={"target": "origin"}))
     write_dataset(tmp_path / "broken", change=broken)
     with pytest.raises(DataError, match=r"the field 'pt' of \d+ jets is not finite"):
         jetforge.fit(recipe(tmp_path / "broken", tmp_path / "run", auxiliary={"target": "pt"}))
@@ -202,8 +208,9 @@ def test_a_run_from_before_a_field_existed_is_known_again(data, tmp_path):
 
 
 def test_taggers_that_do_not_learn_by_gradients_are_fitted(data, tmp_path):
-    wanted = {"tagger": {"name": "boosted_trees", "arguments": {"max_iter": 20}}}
-    tagger = jetforge.fit(recipe(data, tmp_path / "run", **wanted))
+    tagger_section = {"name": "boosted_trees", "arguments": {"max_iter": 20}}
+    wanted = make_recipe({"data": str(data), "out": str(tmp_path / "run"), "tagger": tagger_section})
+    tagger = jetforge.fit(wanted)
     (row,) = rows_of(tmp_path / "run")
     val = jetforge.open(data).read("val")
     scores = torch.softmax(tagger(tagger.representation(val)).double(), 1).numpy()
@@ -212,8 +219,29 @@ def test_taggers_that_do_not_learn_by_gradients_are_fitted(data, tmp_path):
     assert {"train_loss", "val_auc", "val_accuracy"} <= set(row)
     assert tagger.classes == ("qcd", "top")
     before = (tmp_path / "run/metrics.jsonl").stat().st_mtime_ns
-    jetforge.fit(recipe(data, tmp_path / "run", **wanted))
+    jetforge.fit(wanted)
     assert (tmp_path / "run/metrics.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(RecipeError, match=r"training\.epochs: boosted_trees is not trained by gradients"):
+        jetforge.fit(recipe(data, tmp_path / "other", "boosted_trees"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_normalisation_that_is_given_is_kept(data, tmp_path):
+    given = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0]}
+    tagger = jetforge.fit(recipe(data, tmp_path / "pfn", epochs=1, representation=given))
+    assert {name: tagger.representation.to_dict()[name] for name in given} == given
+    tagger = jetforge.fit(recipe(data, tmp_path / "lorentznet", "lorentznet", epochs=1, representation={"scale": 20.0}))
+    assert tagger.representation.scale == 20
+
+
+def test_batches_whose_weights_are_all_zero_teach_nothing(tmp_path):
+    def half(jets):
+        weights = np.arange(len(jets)) % 2 * 1.0
+        return Jets(jets.offsets, jets.columns, {**jets.fields, "weight": weights})
+
+    write_dataset(tmp_path / "data", change=half)
+    jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1, batch_size=1))
+    assert np.isfinite(rows_of(tmp_path / "run")[0]["train_loss"])
 
 
 def test_weights_count_in_the_auxiliary_loss_too(data, tmp_path):

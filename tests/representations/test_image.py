@@ -66,6 +66,16 @@ def test_pixels_are_standardised_as_the_physics_library_does_it(jets):
     np.testing.assert_allclose(scaled, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("scaling", ["channel", "pixel"])
+def test_given_means_are_subtracted(jets, scaling):
+    shape = (1, 20, 20) if scaling == "pixel" else (1,)
+    mean, std = np.linspace(0.1, 0.2, int(np.prod(shape))).reshape(shape), np.full(shape, 2.0)
+    plain = ImageRepresentation(size=20, scaling="none")(jets).values
+    scaled = ImageRepresentation(size=20, scaling=scaling, mean=mean.tolist(), std=std.tolist())(jets).values
+    wanted = (plain - torch.from_numpy(mean.reshape(1, shape[0], *shape[1:] or (1, 1)))) / 2
+    torch.testing.assert_close(scaled.double(), wanted.double())
+
+
 def test_a_channel_without_anything_stays_empty(jets):
     neutral = Jets(jets.offsets, {**jets.columns, "charge": np.zeros(len(jets.columns["px"]), dtype=int)})
     values = ImageRepresentation(("pt", "charged_pt"), **SMALL).fit([neutral])(neutral).values

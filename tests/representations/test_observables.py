@@ -105,6 +105,7 @@ def test_what_makes_no_sense_is_refused(jets):
         ({"names": []}, "names of|list of names"),
         ({"names": ["pt", "pt"]}, "named twice"),
         ({"names": ["field:"]}, "needs the name"),
+        ({"names": ["field:label"]}, "what the jets are classified by"),
         ({"names": ["pt"], "log": ["mass"]}, "none of the names"),
         ({"R0": 0.0}, "R0"),
         ({"z_cut": 2.0}, "z_cut"),

@@ -149,6 +149,7 @@ def test_all_parts_keep_the_same_jets(batch, order, start, stop):
         {"a": {"order": "pt"}},
         {"a": {"name": "lund", "size": 3}},
         {"a": {"name": "x"}},
+        {"a": {"name": "several", "parts": {"b": {"name": "lund"}}}},
     ],
 )
 def test_what_makes_no_sense_is_refused(given_parts):

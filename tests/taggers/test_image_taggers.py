@@ -55,10 +55,11 @@ def test_images_too_small_or_of_another_size_are_refused():
 @pytest.mark.parametrize(
     ("name", "settings", "rule"),
     [
-        ("image_cnn", {"maps": []}, "maps must name"),
+        ("image_cnn", {"maps": []}, "maps .* above 0"),
         ("image_cnn", {"dense": [64, 0]}, "dense .* above 0"),
         ("image_cnn", {"kernel": 2.5}, "kernel .* above 0"),
-        ("resnext50", {"blocks": []}, "blocks .* above 0"),
+        ("resnext50", {"blocks": []}, "blocks .*: give the number of blocks"),
+        ("resnext50", {"blocks": [3, 0]}, "blocks 0 .* above 0"),
         ("resnext50", {"width": 48}, "multiple of groups"),
         ("resnext50", {"dropout": 1.0}, "dropout"),
         ("resnext50", {"stem": True}, "stem"),

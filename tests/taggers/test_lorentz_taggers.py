@@ -1,3 +1,4 @@
+import copy
 import sys
 import warnings
 from dataclasses import replace
@@ -172,3 +173,17 @@ def test_frames_are_lorentz_transformations_even_of_single_constituents(jets, ma
     of_jets = batch.sums(momenta)[batch.jet_of_row()]
     frames = tagger.frames(momenta, batch.scalars, of_jets, batch.offsets).detach()
     torch.testing.assert_close(frames @ METRIC @ frames.mT, METRIC.expand_as(frames), rtol=0, atol=1e-6)
+
+
+@from_a_package
+def test_momenta_in_double_precision_give_the_same_scores(name, jets):
+    tagger = small(name, jets, representation={"dtype": "float32"})
+    double = small(name, jets, representation={"dtype": "float64"})
+    np.testing.assert_allclose(double.predict(jets), tagger.predict(jets), atol=1e-2)
+
+
+@every_tagger
+def test_a_copy_gives_the_same_scores(name, jets):
+    tagger = small(name, jets)
+    tagger.predict(jets)
+    assert np.array_equal(copy.deepcopy(tagger).predict(jets), tagger.predict(jets))

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from jetforge.representations import CloudBatch
-from jetforge.taggers import _neighbours_cpu
+from jetforge.taggers import _chunks, _edges_cpu
+from jetforge.taggers._chunks import ChunkedNodes
 from jetforge.taggers._neighbours import GatheredClouds
 from jetforge.taggers._neighbours_cpu import FusedClouds
 from jetforge.taggers._norm import BatchNorm
@@ -138,8 +139,8 @@ def test_gradients_equal_differences(kind, training):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_both_agree_in_single_precision_on_many_tiles(training, monkeypatch):
-    monkeypatch.setattr(_neighbours_cpu, "_NUMBERS_IN_TILE", 7 * K * 6)
-    monkeypatch.setattr(_neighbours_cpu, "_NODES_IN_CHUNK", 16)
+    monkeypatch.setattr(_edges_cpu, "_NUMBERS_IN_TILE", 7 * K * 6)
+    monkeypatch.setattr(_chunks, "_NODES_IN_CHUNK", 16)
     batch = random_batch((60, 3, 0, 41, 100, 1, 20), dtype=torch.float32)
     neighbours = FusedClouds(batch).nearest(batch.points, K)
     assert torch.equal(neighbours.long(), GatheredClouds(batch).nearest(batch.points, K))
@@ -151,7 +152,7 @@ def test_both_agree_in_single_precision_on_many_tiles(training, monkeypatch):
 
 
 def test_what_is_evaluated_without_gradients_is_the_same(monkeypatch):
-    monkeypatch.setattr(_neighbours_cpu, "_NUMBERS_IN_TILE", 7 * K * 6)
+    monkeypatch.setattr(_edges_cpu, "_NUMBERS_IN_TILE", 7 * K * 6)
     batch = random_batch((60, 3, 41), dtype=torch.float32)
     clouds = FusedClouds(batch)
     neighbours = clouds.nearest(batch.points, K)
@@ -179,13 +180,13 @@ def test_the_number_of_threads_changes_no_bit_and_is_restored():
 
 
 def test_an_error_in_a_thread_is_raised_and_the_number_of_threads_restored():
-    clouds, threads = FusedClouds(random_batch((200, 200))), torch.get_num_threads()
+    chunks, threads = ChunkedNodes(np.array([0, 200, 400])), torch.get_num_threads()
 
     def fail(chunk):
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        clouds.run(fail)
+        chunks.run(fail)
     assert torch.get_num_threads() == threads
 
 
@@ -201,3 +202,30 @@ def test_products_in_half_precision_stay_close():
         results.append(outcome(out, nodes, weights, norms))
     assert functional.cosine_similarity(results[0][1].flatten(), results[1][1].flatten(), dim=0) > 0.99
     torch.testing.assert_close(results[0][0], results[1][0], rtol=0.1, atol=0.1)
+
+
+@both
+@pytest.mark.parametrize("training", [True, False])
+def test_inference_mode_changes_nothing(kind, training):
+    batch = random_batch((150, 3, 141, 200), dtype=torch.float32)
+    results = []
+    for mode in (torch.no_grad, torch.inference_mode):
+        nodes, weights, norms = inputs_of(batch, (6, 4, 5), training, torch.float32)
+        with mode():
+            clouds = kind(batch)
+            results.append(clouds.convolve(2 * nodes, clouds.nearest(batch.points, K), weights, norms))
+    assert torch.equal(*results)
+
+
+@both
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_weight_that_is_no_number_shows(kind, gradients):
+    """Training that has gone astray must not look sound."""
+    batch = random_batch((12, 5), dtype=torch.float32)
+    clouds = kind(batch)
+    neighbours = clouds.nearest(batch.points, K)
+    for layer in range(2):
+        nodes, weights, norms = inputs_of(batch, (6, 4, 5), False, torch.float32)
+        weights[layer].data[0, 0] = torch.nan
+        with torch.set_grad_enabled(gradients):
+            assert clouds.convolve(nodes, neighbours, weights, norms).isnan().any(1).all()

@@ -132,3 +132,17 @@ def _blocks(out, left, right):
         add_block(out.ctypes.data, columns, sides[0], sides[1], sides[2], sides[3], sides[4], sides[5])
 
     both(out, left, right)
+
+
+@pytest.mark.parametrize("kind", [FusedPairs, GatheredPairs])
+def test_a_weight_that_is_no_number_shows(kind):
+    """Training that has gone astray must not look sound."""
+    counts = (5, 3)
+    for number in range(2, 10):  # of the weights, the products' included
+        leaves = tensors(counts=counts)
+        if number == 3:  # the four-vectors, which are no weights
+            continue
+        leaves[number].data.view(-1)[0] = torch.nan
+        summed, moved = (out.isnan().any(1).all() for out in results(kind(offsets(counts)), leaves)[1:])
+        assert moved
+        assert summed or number > 7

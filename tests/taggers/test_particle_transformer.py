@@ -12,8 +12,9 @@ from jetforge.jets.readers.jetclass import CLASSES
 from jetforge.representations import CloudRepresentation
 from jetforge.taggers import create_tagger
 from jetforge.taggers._attention import MASKED, PaddedJets, dropped
+from jetforge.taggers._pair_embedding import pair_features
 from jetforge.taggers.checkpoints import particle_transformer as checkpoint
-from jetforge.taggers.particle_transformer import pair_features, trimmed
+from jetforge.taggers.particle_transformer import trimmed
 
 SMALL = {"embed_dims": [16, 8], "pair_embed_dims": [6], "num_heads": 2, "num_layers": 2, "num_cls_layers": 1}
 HEADS, WIDTH, WIDTHS, PAIR_WIDTHS = 2, 8, (16, 8), (6, 2)
@@ -281,7 +282,7 @@ def test_embedding_pairs_in_parts_changes_nothing_but_rounding(make_jets, monkey
     jets = make_jets(20, 31)
     tagger = made(jets)
     whole = tagger.predict(jets)
-    monkeypatch.setattr("jetforge.taggers.particle_transformer._PAIRS_AT_ONCE", {"cpu": 100})
+    monkeypatch.setattr("jetforge.taggers._pair_embedding._PAIRS_AT_ONCE", {"cpu": 100})
     np.testing.assert_allclose(tagger.predict(jets), whole, rtol=1e-5)
 
 
@@ -336,12 +337,13 @@ def test_dropout_acts_in_training_alone(make_jets):
     ("arguments", "complaint"),
     [
         ({"embed_dims": []}, "embed_dims"),
-        ({"embed_dims": [8, 0]}, "embed_dims 0"),
+        ({"embed_dims": [8, 0]}, "embed_dims .8, 0."),
         ({"pair_embed_dims": "64"}, "pair_embed_dims"),
         ({"num_heads": 3}, "num_heads 3 must divide the width 8"),
         ({"num_layers": 0}, "num_layers 0"),
         ({"num_cls_layers": True}, "num_cls_layers True"),
         ({"dropout": 1.0}, "dropout 1.0"),
+        ({"trim": 1}, "trim 1 must be true or false"),
         ({"attention_dropout": -0.1}, "attention_dropout -0.1"),
     ],
 )

@@ -105,3 +105,13 @@ def test_published_sizes(channels, messages, thousands):
 def test_channels_must_leave_room_for_tokens():
     with pytest.raises(TaggerError, match="channels"):
         create_tagger("pelican", channels=10)
+
+
+def test_gradients_of_a_large_batch_repeat_bit_for_bit(make_jets):
+    torch.manual_seed(1)
+    tagger = create_tagger("pelican", blocks=1, channels=25, messages=15)
+    jets = make_jets(60, 50, 40, 30, 20, 20)
+    loss = tagger(tagger.representation.fit([jets])(jets)).square().sum()
+    parameters = list(tagger.parameters())
+    first, second = (torch.autograd.grad(loss, parameters, retain_graph=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -1,6 +1,7 @@
 """Chunks are worked on once each, from any number of threads, also after a fork."""
 
 import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -48,3 +49,18 @@ def test_after_a_fork():
     _counts(8)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert (pool.apply_async(_counts, (8,)).get(timeout=60) == 1).all()
+
+
+@pytest.mark.usefixtures("threads")
+def test_after_an_error_no_thread_works_on():
+    done = []
+
+    def fail(first, last):
+        if first == 0:
+            raise ValueError("broken")
+        time.sleep(0.05)
+        done.append(last)
+
+    with pytest.raises(ValueError, match="broken"):
+        run_chunks(fail, 3)
+    assert len(done) == min(torch.get_num_threads(), 3) - 1

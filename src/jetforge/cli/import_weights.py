@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +50,7 @@ def _settings(representation: Representation) -> str:
     """Say what a representation is: its name and settings, without the numbers of the normalisation."""
     shown = []
     for name, value in representation.to_dict().items():
-        if isinstance(value, list) and value and name not in ("mean", "std"):
+        if isinstance(value, list) and value and name not in ("mean", "std", "clip"):
             shown.append(f"{name} {' '.join(map(str, value))}")
         elif value is not None and not isinstance(value, list):
             shown.append(f"{name} {value}")
@@ -60,8 +59,8 @@ def _settings(representation: Representation) -> str:
 
 def _make_room(run: Path, overwrite: bool) -> None:
     """Remove an earlier run where that is asked for; refuse anything else that is in the way."""
-    from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, MEASURED_NAMES, METRICS_NAME, RECIPE_NAME
-    from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
+    from jetforge.learning.run import RECIPE_NAME, remove_run
+    from jetforge.taggers.store import DESCRIPTION_NAME
 
     there = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
     if not there:
@@ -70,7 +69,4 @@ def _make_room(run: Path, overwrite: bool) -> None:
         raise JetforgeError(f"{run}: not empty and not a run ({there[0]}); choose a new directory")
     if not overwrite:
         raise JetforgeError(f"{run}: holds a run already; choose another directory, or --overwrite")
-    # The description goes first: what is left without it is no tagger.
-    for name in (DESCRIPTION_NAME, WEIGHTS_NAME, RECIPE_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
-        (run / name).unlink(missing_ok=True)
-    shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
+    remove_run(run)

@@ -68,7 +68,7 @@ def train(
     monitor = recipe.training.monitor
     best = (min if monitor == "val_loss" else max)(read_metrics(out), key=lambda row: row[monitor])
     kept = f"kept epoch {best['epoch']} of {recipe.training.epochs}, "
-    print(f"{out}: {kept if getattr(trained, 'trained_by_gradient', True) else ''}{monitor} {best[monitor]:.5f}")
+    print(f"{out}: {kept if trained.trained_by_gradient else ''}{monitor} {best[monitor]:.5f}")
     print(f"measure it: jetforge evaluate {out} --data {recipe.data}")
 
 

@@ -58,7 +58,13 @@ class AuxiliaryTarget:
     def _raw(self, jets: Jets) -> npt.NDArray[np.float64]:
         if self.name == "mass":
             return np.log(np.maximum(_masses(jets), _SMALLEST_MASS))
-        values = jets[self.name].astype(np.float64)
+        values = jets[self.name]
+        if values.dtype.kind not in "biuf":
+            raise DataError(
+                f"{self.path}: the field '{self.name}' holds {values.dtype}, no numbers: it cannot be "
+                "training.auxiliary.target"
+            )
+        values = values.astype(np.float64)
         if not np.isfinite(values).all():
             raise DataError(
                 f"{self.path}: the field '{self.name}' of {np.count_nonzero(~np.isfinite(values))} jets is not finite: "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from jetforge.errors import JetforgeError, first_line
+from jetforge.learning.loader import LARGER_TO_VALIDATE
 
 # Of the jets that are to blame, so many are named.
 _NAMED_JETS = 3
@@ -120,8 +121,8 @@ class MemoryAdvice(pl.Callback):
         start = f"out of memory with batch_size {section.batch_size} on {pl_module.device}"
         if not pl_module.trainer.training:
             start = f"out of memory on {pl_module.device} when {size} jets were validated at once"
-            # Batches to validate are larger than those to train with.
-            fits = None if fits is None else max(min(fits, section.batch_size // 2), 1)
+            # A batch to train with is smaller than one to validate.
+            fits = None if fits is None else max(fits // LARGER_TO_VALIDATE, 1)
         if fits is None:
             self.advice = f"{start}: not even one jet fits; use a smaller tagger or representation.max_constituents"
             return

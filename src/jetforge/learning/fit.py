@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
 import time
 import warnings
@@ -31,14 +30,14 @@ from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embeddin
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress, other_jets
 from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
-from jetforge.learning.loader import BatchLoader
+from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
 from jetforge.learning.recipe import Recipe, TrainingSection, make_recipe
-from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, MEASURED_NAMES, METRICS_NAME, RECIPE_NAME
+from jetforge.learning.run import BEST_FOLDER, METRICS_NAME, RECIPE_NAME, remove_run
 from jetforge.representations import DenseBatch
 from jetforge.taggers import Tagger, create_tagger, keep_freed_memory, load_tagger, save_tagger
 from jetforge.taggers.boosted_trees import BoostedTrees
-from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
+from jetforge.taggers.store import DESCRIPTION_NAME
 
 # What cannot be compiled is told in one line, not in thousands.
 _TALKATIVE = {
@@ -83,11 +82,11 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     Raises
     ------
     RecipeError
-        If the directory holds a run of another recipe, or there is no such hardware.
+        If the directory holds a run of another recipe, there is no such hardware, or a setting of the training has no
+        meaning for the tagger.
     DataError
-        If the dataset cannot be trained on (one class only, no validation split, weights that add
-        up to nothing positive, broken files), or is not the one
-        that the run in the directory was trained on.
+        If the dataset cannot be trained on (one class only, no validation split, weights that add up to nothing
+        positive, broken files), or is not the one that the run in the directory was trained on.
     TaggerError
         If there is no such tagger, or it does not read such a representation.
     JetforgeError
@@ -104,7 +103,8 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         representation=recipe.representation or None,
         **recipe.tagger.arguments,
     )
-    if not getattr(tagger, "trained_by_gradient", True):
+    if not tagger.trained_by_gradient:
+        _check_settings(recipe)
         if not _prepare(run, recipe, dataset, overwrite):
             _boost(recipe, dataset, tagger)
         return load_tagger(run)
@@ -188,7 +188,8 @@ def _train(
     )
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
-    val = loader(split="val", batch_size=min(4 * training.batch_size, max(num_val // trainer.world_size, 1)))
+    largest = max(num_val // trainer.world_size, 1)
+    val = loader(split="val", batch_size=min(LARGER_TO_VALIDATE * training.batch_size, largest))
     if not len(train) or num_val < trainer.world_size:
         raise DataError(
             f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "
@@ -210,6 +211,17 @@ def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exc
     if training.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return RecipeError(f"training.compile: the network cannot be compiled here ({first_line(error)}); leave it out")
     return error
+
+
+def _check_settings(recipe: Recipe) -> None:
+    """Refuse settings of the training that would count for nothing without steps of an optimiser."""
+    usual, harmless = TrainingSection(), ("seed", "monitor", "cache_jets", "checkpoint_minutes")
+    for name in TrainingSection.model_fields:
+        if name not in harmless and getattr(recipe.training, name) != getattr(usual, name):
+            raise RecipeError(
+                f"training.{name}: {recipe.tagger.name} is not trained by gradients and has no use for it; leave it "
+                "out, and set tagger.arguments"
+            )
 
 
 def _boost(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
@@ -250,9 +262,10 @@ def _check_readable(checkpoint: Path) -> None:
 
 
 def _initialise(tagger: Tagger, dataset: Dataset) -> None:
-    """Fit the representation, and write down where the data came from."""
-    columns = dataset.present(tagger.representation.columns)
-    tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
+    """Fit the representation unless the recipe gives its normalisation; write down where the data came from."""
+    if not tagger.representation.fitted:
+        columns = dataset.present(tagger.representation.columns)
+        tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
     tagger.classes = dataset.classes
     tagger.provenance = {
         "dataset": str(dataset.path),
@@ -266,10 +279,7 @@ def _prepare(run: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> bo
     """Make the run directory ready; return True if it already holds this very run, finished."""
     path = run / RECIPE_NAME
     if overwrite:
-        # The description goes first: what is left without it is no tagger.
-        for name in (DESCRIPTION_NAME, WEIGHTS_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
-            (run / name).unlink(missing_ok=True)
-        shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
+        remove_run(run)
     elif not path.is_file():
         strangers = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
         if strangers:

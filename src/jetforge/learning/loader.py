@@ -17,6 +17,8 @@ from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
 _BLOCK_JETS = 50_000
+# Nothing is kept of a batch for a backward pass when it is validated: it may be so many times as large.
+LARGER_TO_VALIDATE = 4
 # Jets are sorted by length within so many batches at a time: enough for batches of like jets, few enough for chance.
 _WINDOW_BATCHES = 64
 # The jet field in which each jet's number travels; no stored field has such a name.
@@ -232,8 +234,12 @@ class BatchLoader:
 
 
 def lengths_of(jets: Batch) -> npt.NDArray[np.int64] | None:
-    """Return the number of rows (constituents, nodes) of each jet of a batch, or None where all have as many."""
-    offsets: Any = getattr(jets, "offsets", None)
+    """Return the number of rows (constituents, nodes) of each jet of a batch, or None where all have as many.
+
+    Of several representations side by side those of the first that has such rows.
+    """
+    parts: Any = getattr(jets, "parts", {"": jets})
+    offsets: Any = next((part.offsets for part in parts.values() if hasattr(part, "offsets")), None)
     if offsets is None:
         return None
     lengths: npt.NDArray[np.int64] = np.diff(offsets.cpu().numpy())

@@ -93,7 +93,9 @@ class TrainingModule(pl.LightningModule):
         # Lightning divides by the number of batches a step, also in an epoch's last step, which may have fewer.
         accumulate = self.training_section.accumulate
         in_step = min(accumulate, int(self.trainer.num_training_batches) - batch_idx // accumulate * accumulate)
-        loss: torch.Tensor = (losses * batch.weights).sum() / weight * (accumulate / in_step)
+        # A batch of weights that are all 0 teaches nothing.
+        divisor = torch.where(weight == 0, torch.ones_like(weight), weight)
+        loss: torch.Tensor = (losses * batch.weights).sum() / divisor * (accumulate / in_step)
         return loss
 
     @property
@@ -118,8 +120,8 @@ class TrainingModule(pl.LightningModule):
         with self.trainer.precision_plugin.forward_context(), torch.set_grad_enabled(training):
             loss = self._losses(batch)[1].sum()
         if training:
-            loss.backward()  # type: ignore[no-untyped-call]
-        self.zero_grad(set_to_none=True)
+            # Not backward(): that would have DistributedDataParallel wait for processes that do not try.
+            torch.autograd.grad(loss, [p for p in self.parameters() if p.requires_grad], allow_unused=True)
 
     def on_train_batch_end(self, outputs: Any, batch: TrainingBatch, batch_idx: int) -> None:
         """Let go of the batch."""

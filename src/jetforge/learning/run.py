@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from jetforge.errors import DataError
+from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 RECIPE_NAME = "recipe.yaml"
 METRICS_NAME = "metrics.jsonl"
@@ -14,6 +16,14 @@ LAST_CHECKPOINT = f"{CHECKPOINT_FOLDER}/last.ckpt"
 BEST_FOLDER = f"{CHECKPOINT_FOLDER}/best"
 # What measuring a run leaves in it.
 MEASURED_NAMES = ("metrics.json", "roc.png", "report.html")
+
+
+def remove_run(run: Path) -> None:
+    """Remove what a training, or an import, and measuring left in a run directory; other files stay."""
+    # The description goes first: what is left without it is no tagger.
+    for name in (DESCRIPTION_NAME, WEIGHTS_NAME, RECIPE_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
+        (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

@@ -53,6 +53,11 @@ class Representation(ABC):
 
     name: ClassVar[str]
 
+    @property
+    @abstractmethod
+    def fitted(self) -> bool:
+        """Whether jets can be represented: the normalisation was given, or found by `fit`."""
+
     @abstractmethod
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Learn the normalisation from blocks of training jets; return this representation."""

@@ -94,6 +94,11 @@ class CloudRepresentation(Representation):
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return columns_of(self.features)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self._standardisation.fitted
+
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find mean and standard deviation of each feature over the constituents kept of all jets, unweighted.
 

@@ -107,6 +107,11 @@ class FourMomentaRepresentation(Representation):
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return columns_of(self.scalars)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self.scale is not None
+
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find the mean energy of all constituents of all jets, unweighted.
 

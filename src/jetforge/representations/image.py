@@ -198,8 +198,8 @@ class ImageRepresentation(Representation):
         images = self._images(jets)
         if self.mean is not None and self.std is not None:
             shape = self.mean.shape if self.scaling == "pixel" else (len(self.channels), 1, 1)
-            if self.scaling == "pixel":
-                images -= self.mean.astype(np.float32)
+            if self.mean.any():
+                images -= self.mean.astype(np.float32).reshape(shape)
             images *= (1 / self.std).astype(np.float32).reshape(shape)
         return ImageBatch(torch.from_numpy(images))
 

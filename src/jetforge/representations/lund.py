@@ -233,6 +233,11 @@ class LundRepresentation(Representation):
         state = "not fitted" if self.mean is None else "fitted"
         return f"LundRepresentation({', '.join(self.variables)}; {state})"
 
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self.mean is not None
+
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find mean and standard deviation of each variable over all nodes of all jets, unweighted.
 

@@ -96,6 +96,8 @@ class ObservablesRepresentation(Representation):
         self._quantities = {parse(name)[1].name for name in self._observed}
         if STORED in self.names:
             raise JetforgeError(f"{what}: '{STORED}' needs the name of a value, such as {STORED}pt")
+        if f"{STORED}label" in self.names:
+            raise JetforgeError(f"{what}: '{STORED}label' is what the jets are classified by")
         absent = [name for name in self.log if name not in self.names]
         if absent:
             raise JetforgeError(f"{what}: log has {absent[0]}, which is none of the names")
@@ -112,6 +114,11 @@ class ObservablesRepresentation(Representation):
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return columns_of(("charge",)) if self._quantities.intersection(_OF_CHARGES) else ()
+
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self._standardisation.fitted
 
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find mean and standard deviation of each observable over all jets, unweighted.

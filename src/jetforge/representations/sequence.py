@@ -115,6 +115,11 @@ class SequenceRepresentation(Representation):
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return () if self.order == "lund" else columns_of(self.features)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self._standardisation.fitted
+
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Find mean and standard deviation of each feature over the elements kept of all jets, unweighted.
 

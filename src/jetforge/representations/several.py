@@ -96,6 +96,8 @@ class SeveralRepresentation(Representation):
                 f"several representation: the part {name} needs the name of a representation, such as "
                 "{name: image, size: 40}"
             )
+        if part["name"] == self.name:
+            raise JetforgeError(f"several representation: the part {name} is several itself; give its parts here")
         return make_representation(part, self)
 
     def __repr__(self) -> str:
@@ -110,6 +112,11 @@ class SeveralRepresentation(Representation):
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that any part reads beside the momenta, where they are there."""
         return tuple(dict.fromkeys(column for part in self.parts.values() for column in part.columns))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return all(part.fitted for part in self.parts.values())
 
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
         """Fit all parts; each block is read once, goes to every part, and is not kept.

@@ -1,13 +1,11 @@
 """Attention among the constituents of each jet, of packed rows that are padded for the attention alone."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from jetforge.errors import TaggerError
 from jetforge.representations import PackedBatch
 
 MASKED = -30000.0
@@ -208,7 +206,7 @@ def dropped(x: torch.Tensor, fraction: float) -> torch.Tensor:
     if not fraction or x.device.type != "cpu":
         return functional.dropout(x, fraction)
     numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= round(fraction * 65536) - 32768
+    kept = numbers.view(torch.int16)[: x.numel()].view(x.shape) >= min(round(fraction * 65536) - 32768, 32767)
     return torch.where(kept, x, 0.0).mul_(1 / (1 - fraction))
 
 
@@ -228,57 +226,3 @@ class Dropout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Drop values of a tensor of any shape, in training alone."""
         return dropped(x, self.fraction) if self.training and self.fraction else x
-
-
-def check_whole(**values: object) -> None:
-    """Refuse what is no whole number above 0.
-
-    Raises
-    ------
-    TaggerError
-        It names the argument.
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TaggerError(f"{name} {value!r} must be a whole number above 0")
-
-
-def check_widths(name: str, widths: Sequence[int]) -> list[int]:
-    """Return the widths of layers as a list, of one width or more.
-
-    Raises
-    ------
-    TaggerError
-        If they are something else; it names the argument.
-    """
-    if not isinstance(widths, list | tuple) or not widths:
-        raise TaggerError(f"{name} {widths!r} must be a list of one width or more")
-    for width in widths:
-        check_whole(**{name: width})
-    return list(widths)
-
-
-def check_fractions(**values: object) -> None:
-    """Refuse what is no number of at least 0 and below 1.
-
-    Raises
-    ------
-    TaggerError
-        It names the argument.
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, float | int) or not 0 <= value < 1:
-            raise TaggerError(f"{name} {value!r} must be a number of at least 0 and below 1")
-
-
-def check_heads(width: int, num_heads: int) -> None:
-    """Refuse a width that cannot be shared out among the heads.
-
-    Raises
-    ------
-    TaggerError
-        It names both.
-    """
-    check_whole(width=width, num_heads=num_heads)
-    if width % num_heads:
-        raise TaggerError(f"num_heads {num_heads!r} must divide the width {width}")

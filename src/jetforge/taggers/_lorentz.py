@@ -60,32 +60,6 @@ def check_symmetry(symmetry: Any) -> str:
     return str(symmetry)
 
 
-def check_whole(**numbers: Any) -> None:
-    """Refuse settings that are no whole numbers above 0.
-
-    Raises
-    ------
-    TaggerError
-        If one is not.
-    """
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise TaggerError(f"{name} {number!r} must be a whole number above 0")
-
-
-def check_dropout(**fractions: Any) -> None:
-    """Refuse fractions that are not at least 0 and below 1.
-
-    Raises
-    ------
-    TaggerError
-        If one is not.
-    """
-    for name, fraction in fractions.items():
-        if isinstance(fraction, bool) or not isinstance(fraction, float | int) or not 0 <= fraction < 1:
-            raise TaggerError(f"{name} {fraction!r} must be a number of at least 0 and below 1")
-
-
 def reference_vectors(symmetry: str, device: torch.device) -> torch.Tensor:
     """Return the vectors that break the symmetry, float64, shape (n, 4); none where it is the full Lorentz group."""
     vectors = BEAMS_AND_TIME if symmetry == "beam" else ()

@@ -101,8 +101,7 @@ def activate(rows: Floats, scale: Floats, shift: Floats, out: Floats) -> None:
     zero = rows.dtype.type(0)
     for row in range(len(rows)):
         for c in range(rows.shape[1]):
-            value = scale[c] * rows[row, c] + shift[c]
-            out[row, c] = value if value > zero else zero
+            out[row, c] = max(scale[c] * rows[row, c] + shift[c], zero)
 
 
 @_kernel
@@ -116,7 +115,7 @@ def pool(rows: Floats, k: int, scale: Floats, shift: Floats, out: Floats) -> Non
         for row in range(i * k, (i + 1) * k):
             for c in range(channels):
                 value = scale[c] * rows[row, c] + shift[c]
-                total[c] += value if value > zero else zero
+                total[c] += zero if value < zero else value  # not a number stays none
         for c in range(channels):
             total[c] *= share
 

@@ -186,7 +186,7 @@ def _first_layer(
         left, right, row = given.left[i], given.right[j], tile[t]
         for c in range(len(row)):
             value = left[c] + right[c] + square * square_mix[c] + product * product_mix[c]
-            row[c] = value if value > zero else zero
+            row[c] = max(value, zero)
 
 
 @_kernel
@@ -198,8 +198,7 @@ def _gate(rows: int, weights: Weights, tile: Floats, gates: Floats) -> None:
         row = tile[t]
         total = np.float32(weights.gate_bias)
         for c in range(len(row)):
-            value = row[c] + bias[c]
-            value = value if value > zero else zero
+            value = max(row[c] + bias[c], zero)
             row[c] = value
             total += value * gate[c]
         gates[t] = one / (one + np.float32(exp(-total)))
@@ -236,8 +235,7 @@ def messages(
                 row, bias, weight = tile[t], weights.moving_bias, weights.step
                 step = zero
                 for c in range(width):
-                    value = row[c] + bias[c]
-                    step += (value if value > zero else zero) * weight[c]
+                    step += max(row[c] + bias[c], zero) * weight[c]
                 if keep:
                     kept.steps[pair + t] = step
                     is_open = kept.open[pair + t]
@@ -246,7 +244,8 @@ def messages(
                 i, j = i_of[t], j_of[t]
                 for k in range(4):
                     move = (given.x[i, k] - given.x[j, k]) * np.float64(step)
-                    moved[i, k] += min(max(move, -limit), limit) / (count - 1)
+                    cut = limit if move > limit else -limit if move < -limit else move  # not a number stays none
+                    moved[i, k] += cut / (count - 1)
 
 
 @_kernel

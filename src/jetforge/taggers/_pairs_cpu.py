@@ -117,7 +117,7 @@ class _Products(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, pairs: FusedPairs) -> torch.Tensor:
         ctx.save_for_backward(x)
         ctx.pairs = pairs
-        out = torch.empty(pairs.num_pairs, 2)
+        out = torch.empty(pairs.num_pairs, 2, dtype=torch.float32)
         pairs.run(kernels.products, _array(x), out.numpy())
         return out
 
@@ -142,28 +142,28 @@ class _Messages(torch.autograd.Function):
         width = given.left.shape[1]
         kept_pairs = pairs.num_pairs if keep and weights.moves else 0
         kept = Kept(np.empty(kept_pairs, np.float32), np.empty((kept_pairs, width), np.bool_))
-        summed = torch.zeros(pairs.num_nodes, width)
+        summed = torch.zeros(pairs.num_nodes, width, dtype=torch.float32)
         moved = torch.zeros(pairs.num_nodes if weights.moves else 0, 4, dtype=torch.float64)
         pairs.run(kernels.messages, given, weights, keep, kept, limit, summed.numpy(), moved.numpy())
         if keep:
-            ctx.save_for_backward(*tensors)
-            ctx.pairs, ctx.kept, ctx.limit = pairs, kept, limit
+            # Saved like the inputs, for they are as large: the backward pass frees them.
+            ctx.save_for_backward(*map(torch.from_numpy, kept), *tensors)
+            ctx.pairs, ctx.limit = pairs, limit
         return summed, moved
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, grad_summed: torch.Tensor, grad_moved: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         pairs: FusedPairs = ctx.pairs
-        left, right, mix, products, x, second, second_bias, gate, gate_bias, moving, moving_bias, step = (
-            ctx.saved_tensors
-        )
+        steps, is_open, *tensors = ctx.saved_tensors
+        left, right, mix, products, x, second, second_bias, gate, gate_bias, moving, moving_bias, step = tensors
         given = Inputs(_array(left), _array(right), _array(mix), _array(products), _array(x))
         weights = _weights((second, second_bias, gate, gate_bias, moving, moving_bias, step))
         scaled = moving * step.reshape(-1, 1) if weights.moves else second
         grads = _zeros(given, pairs.num_chunks)
         pairs.run(
-            kernels.messages_grad, given, weights, _array(second), _array(scaled), ctx.kept, ctx.limit,
-            _array(grad_summed), _array(grad_moved), grads,
+            kernels.messages_grad, given, weights, _array(second), _array(scaled),
+            Kept(steps.numpy(), is_open.numpy()), ctx.limit, _array(grad_summed), _array(grad_moved), grads,
         )  # fmt: skip
         moves: tuple[torch.Tensor | None, ...] = (None, None, None)
         if weights.moves:

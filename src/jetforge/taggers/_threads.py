@@ -7,7 +7,7 @@ of numba's own because those must not be entered from two threads at once, nor b
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -40,6 +40,9 @@ def run_chunks(kernel: Callable[..., None], num_chunks: int, *arguments: Any) ->
     cuts = [num_chunks * thread // threads for thread in range(threads + 1)]
     pool = _pool(os.getpid(), torch.get_num_threads())
     others = [pool.submit(kernel, first, last, *arguments) for first, last in pairwise(cuts[1:])]
-    kernel(0, cuts[1], *arguments)
+    try:
+        kernel(0, cuts[1], *arguments)
+    finally:
+        wait(others)  # also after an error: they write to the caller's arrays
     for other in others:
         other.result()

@@ -7,6 +7,7 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import ObservablesBatch, ObservablesRepresentation
+from jetforge.taggers._arguments import check_numbers, check_whole
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 
@@ -135,11 +136,11 @@ class BoostedTrees(Tagger):
         min_samples_leaf: int = 20,
         l2_regularization: float = 0.0,
     ) -> None:
-        _check_whole(1, max_iter=max_iter, max_depth=max_depth, min_samples_leaf=min_samples_leaf)
-        _check_whole(2, max_leaf_nodes=max_leaf_nodes)
-        _check_number("learning_rate", learning_rate)
-        if l2_regularization != 0:
-            _check_number("l2_regularization", l2_regularization)
+        check_whole(max_iter=max_iter, max_depth=max_depth, min_samples_leaf=min_samples_leaf)
+        check_whole(2, max_leaf_nodes=max_leaf_nodes)
+        check_numbers(learning_rate=learning_rate, l2_regularization=l2_regularization)
+        if not learning_rate:
+            raise TaggerError(f"learning_rate {learning_rate!r} must be above 0")
         super().__init__(num_classes, representation or ObservablesRepresentation())
         self.max_iter, self.learning_rate = max_iter, float(learning_rate)
         self.max_leaf_nodes, self.max_depth = max_leaf_nodes, max_depth
@@ -162,17 +163,6 @@ class BoostedTrees(Tagger):
         """Return the logits, shape (n_jets, num_classes), of raw scores."""
         logits: torch.Tensor = self.logits(jets)
         return logits
-
-
-def _check_whole(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise TaggerError(f"{name} {value!r} must be a whole number of {least} or more")
-
-
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, float | int) or not 0 < value < float("inf"):
-        raise TaggerError(f"{name} {value!r} must be a number above 0")
 
 
 @register_tagger

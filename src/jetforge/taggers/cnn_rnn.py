@@ -22,9 +22,11 @@ from jetforge.representations import (
     SeveralBatch,
     SeveralRepresentation,
 )
+from jetforge.taggers._arguments import check_fractions, check_whole, check_widths, fixed_length
+from jetforge.taggers._layers import DenseLayers, glorot
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
-from jetforge.taggers.dense import DenseLayers, check_dropout, check_width, check_widths, fixed_length, glorot
+from jetforge.taggers.image_cnn import check_size
 from jetforge.taggers.recurrent import RecurrentLayers
 
 _PARTS: Mapping[str, type[Representation]] = {"image": ImageRepresentation, "sequence": SequenceRepresentation}
@@ -186,13 +188,11 @@ class CNNRNN(Tagger):
             raise TaggerError(f"channels {list(channels)}: there are three poolings, give three widths")
         recurrent = check_widths("recurrent", recurrent)
         sequence_hidden = check_widths("sequence_hidden", sequence_hidden)
-        dropout = check_dropout(dropout)
+        check_whole(narrow=narrow, image_hidden=image_hidden)
+        check_fractions(dropout=dropout)
         image, sequence = (self.representation.parts[name] for name in _PARTS)
         self.size = image.size
-        self.image = ImageBranch(
-            *(image.num_features, image.size, channels, check_width("narrow", narrow)),
-            *(check_width("image_hidden", image_hidden), dropout),
-        )
+        self.image = ImageBranch(image.num_features, image.size, channels, narrow, image_hidden, dropout)
         length = fixed_length("this network", sequence)
         self.sequence = SequenceBranch(sequence.num_features, length, recurrent, sequence_hidden, dropout)
         layers = [glorot(nn.Linear(*shape)) for shape in pairwise([image_hidden + sequence_hidden[-1], *fusion])]
@@ -227,8 +227,7 @@ class CNNRNN(Tagger):
             If the images have another size than those that the network was made for.
         """
         image: ImageBatch = batch.parts["image"]
-        if image.values.shape[-1] != self.size:
-            raise TaggerError(f"this network was made for images of {self.size} pixels a side")
+        check_size(image, self.size)
         branches = [self.image(image.values), self.sequence(batch.parts["sequence"])]
         embedded: torch.Tensor = self.fusion(torch.cat(branches, dim=1))
         return embedded

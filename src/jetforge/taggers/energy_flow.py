@@ -9,6 +9,7 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import CloudBatch, CloudRepresentation
+from jetforge.taggers._arguments import check_fractions, check_widths
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 
@@ -67,8 +68,8 @@ class FlowNetwork(Tagger):
         latent_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
-        _check_widths(phi=phi, f=f)
-        _check_fractions(latent_dropout=latent_dropout, dropout=dropout)
+        phi, f = check_widths("phi", phi), check_widths("f", f)
+        check_fractions(latent_dropout=latent_dropout, dropout=dropout)
         super().__init__(num_classes, representation)
         self.phi = _dense((self.representation.num_features, *phi), 0.0)
         self.latent_dropout = nn.Dropout(latent_dropout)
@@ -131,19 +132,6 @@ def _dense(widths: Sequence[int], dropout: float) -> nn.Sequential:
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
     return nn.Sequential(*layers)
-
-
-def _check_widths(**widths: Sequence[int]) -> None:
-    for name, values in widths.items():
-        sequence = isinstance(values, Sequence) and not isinstance(values, str)
-        if not sequence or not values or not all(type(value) is int and value > 0 for value in values):
-            raise TaggerError(f"{name} {values!r}: give the widths of one layer or more, whole numbers above 0")
-
-
-def _check_fractions(**fractions: float) -> None:
-    for name, value in fractions.items():
-        if isinstance(value, bool) or not isinstance(value, float | int) or not 0 <= value < 1:
-            raise TaggerError(f"{name} {value!r} must be a number of at least 0 and below 1")
 
 
 @register_tagger

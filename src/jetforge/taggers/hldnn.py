@@ -7,8 +7,9 @@ from typing import TypedDict, Unpack
 import torch
 from torch import nn
 
-from jetforge.errors import TaggerError
 from jetforge.representations import ObservablesBatch, ObservablesRepresentation
+from jetforge.taggers._arguments import check_flags, check_fractions, check_widths
+from jetforge.taggers._layers import glorot
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
@@ -60,12 +61,9 @@ class HighLevelDNN(Tagger):
         dropout: float = 0.0,
         batch_norm: bool = False,
     ) -> None:
-        if not hidden or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in hidden):
-            raise TaggerError(f"hidden {list(hidden)}: give at least one width, each a whole number above 0")
-        if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout < 1:
-            raise TaggerError(f"dropout {dropout!r} must be a number of at least 0 and below 1")
-        if not isinstance(batch_norm, bool):
-            raise TaggerError(f"batch_norm {batch_norm!r} must be true or false")
+        hidden = check_widths("hidden", hidden)
+        check_fractions(dropout=dropout)
+        check_flags(batch_norm=batch_norm)
         super().__init__(num_classes, representation or ObservablesRepresentation())
         widths = [self.representation.num_features, *hidden]
         layers: list[nn.Module] = [BatchNorm(widths[0])] if batch_norm else []
@@ -80,8 +78,7 @@ class HighLevelDNN(Tagger):
         self.output = nn.Linear(widths[-1], num_classes)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                glorot(module)
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the hidden layers and the output layer, in the order of the data."""

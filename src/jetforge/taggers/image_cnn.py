@@ -9,6 +9,8 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import ImageBatch, ImageRepresentation
+from jetforge.taggers._arguments import check_whole, check_widths
+from jetforge.taggers._layers import glorot
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 
@@ -60,7 +62,8 @@ class ImageCNN(Tagger):
         kernel: int = 4,
         dense: Sequence[int] = (64, 256, 256),
     ) -> None:
-        _check_widths(maps=maps, kernel=(kernel,), dense=dense)
+        maps, dense = check_widths("maps", maps), check_widths("dense", dense)
+        check_whole(kernel=kernel)
         super().__init__(num_classes, representation or ImageRepresentation())
         self.size = self.representation.size
         layers: list[nn.Module] = []
@@ -113,19 +116,9 @@ def check_size(batch: ImageBatch, size: int) -> None:
         raise TaggerError(f"this network was made for images of {size} pixels a side, not {batch.values.shape[-1]}")
 
 
-def _check_widths(**widths: Sequence[int]) -> None:
-    for name, values in widths.items():
-        if not all(isinstance(value, int) and not isinstance(value, bool) and value > 0 for value in values):
-            raise TaggerError(f"{name} {list(values)}: each must be a whole number above 0")
-        if not values:
-            raise TaggerError(f"{name} must name at least one layer")
-
-
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        glorot(module)
 
 
 @register_tagger

@@ -6,10 +6,9 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
+from jetforge.taggers._arguments import check_fractions, check_whole
 from jetforge.taggers._lorentz import (
-    check_dropout,
     check_symmetry,
-    check_whole,
     freeze_into_buffers,
     in_rest_frames,
     reference_vectors,
@@ -86,7 +85,7 @@ class LGATr(Tagger):
             blocks=blocks, multivectors=multivectors, scalars=scalars, heads=heads,
             attention_ratio=attention_ratio, mlp_ratio=mlp_ratio,
         )  # fmt: skip
-        check_dropout(dropout=dropout)
+        check_fractions(dropout=dropout)
         super().__init__(num_classes, representation or FourMomentaRepresentation())
         layers, primitives = require("lgatr", "lgatr.layers", "lgatr.primitives.config")
         config = primitives.PrimitivesConfig()
@@ -143,12 +142,12 @@ def tokens(batch: FourMomentaBatch, symmetry: str) -> tuple[torch.Tensor, torch.
     """
     momenta, references = in_rest_frames(batch, reference_vectors(symmetry, batch.momenta.device))
     longest, first = batch.longest, 1 + references.shape[1]
-    vectors = batch.momenta.new_zeros(len(batch), first + longest, 4)
+    vectors = batch.momenta.new_zeros(len(batch), first + longest, 4, dtype=torch.float32)
     vectors[:, 1:first] = references.float()
     vectors[:, first:] = batch.padded(momenta.float(), longest)
-    scalars = batch.scalars.new_zeros(len(batch), first + longest, 1 + batch.scalars.shape[1])
+    scalars = batch.scalars.new_zeros(len(batch), first + longest, 1 + batch.scalars.shape[1], dtype=torch.float32)
     scalars[:, 0, 0] = 1
-    scalars[:, first:, 1:] = batch.padded(batch.scalars, longest)
+    scalars[:, first:, 1:] = batch.padded(batch.scalars.float(), longest)
     mask = torch.cat([batch.mask(longest).new_ones(len(batch), first), batch.mask(longest)], dim=1)
     return vectors, scalars, mask[:, None, None]
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._lorentz import check_dropout, check_symmetry, check_whole, freeze_into_buffers, require
+from jetforge.taggers._arguments import check_fractions, check_whole
+from jetforge.taggers._lorentz import check_symmetry, freeze_into_buffers, require
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 from jetforge.taggers.lgatr import tokens
@@ -74,7 +75,7 @@ class LGATrSlim(Tagger):
     ) -> None:
         self.symmetry = check_symmetry(symmetry)
         check_whole(blocks=blocks, vectors=vectors, scalars=scalars, heads=heads, mlp_ratio=mlp_ratio)
-        check_dropout(dropout=dropout)
+        check_fractions(dropout=dropout)
         super().__init__(num_classes, representation or FourMomentaRepresentation())
         (package,) = require("lgatr_slim", "lgatr")
         self.network = package.LGATrSlim(

@@ -6,12 +6,11 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
+from jetforge.taggers._arguments import check_fractions, check_whole
 from jetforge.taggers._lorentz import (
     REFERENCE_SCALE,
     boost_to_rest,
-    check_dropout,
     check_symmetry,
-    check_whole,
     in_rest_frames,
     reference_vectors,
     require,
@@ -154,10 +153,11 @@ class LLoCa(Tagger):
     ) -> None:
         self.symmetry = check_symmetry(symmetry)
         check_whole(blocks=blocks, heads=heads, scalars=scalars, vectors=vectors, mlp_ratio=mlp_ratio, frames=frames)
-        check_dropout(dropout=dropout)
+        check_fractions(dropout=dropout)
         # Frames follow from the angles of nearly parallel momenta, which float32 rounds too coarsely.
         super().__init__(num_classes, representation or FourMomentaRepresentation(dtype="float64"))
-        transformer, self._frames_of = require("lloca", "lloca.backbone.transformer", "lloca.framesnet.frames")
+        transformer, frames_of = require("lloca", "lloca.backbone.transformer", "lloca.framesnet.frames")
+        self._frames_type = frames_of.Frames  # a module of Python's could not be copied with the network
         known = self.representation.num_features
         self.frames = Frames(known + (len(_CENTRES) if symmetry == "beam" else 0), frames)
         self.network = transformer.Transformer(
@@ -200,7 +200,7 @@ class LLoCa(Tagger):
         present = batch.mask(longest)[..., None, None]
         padded = torch.where(present, batch.padded(matrices.float(), longest), identity)
         attention = self.network.attention
-        attention.prepare_frames(self._frames_of.Frames(padded))
+        attention.prepare_frames(self._frames_type(padded))
         hidden = self.network.linear_in(batch.padded(features, longest))
         for block in self.network.blocks:
             hidden = block(hidden, attn_mask=mask[:, None, None])

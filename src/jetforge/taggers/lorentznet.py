@@ -7,6 +7,7 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
+from jetforge.taggers._arguments import check_flags, check_fractions, check_numbers, check_whole
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._pairs import GatheredPairs, MessageLayers, Pairs, normalised
 from jetforge.taggers._pairs_cpu import FusedPairs
@@ -152,11 +153,11 @@ class LorentzNet(Tagger):
         dropout: float = 0.2,
         divisor: float | None = None,
     ) -> None:
-        _check_flags_and_sizes(beams=beams, masses=masses, layers=layers, width=width)
-        _check_number("step", step, 0)
-        _check_number("dropout", dropout, 0, below=1)
-        _check_number("largest_move", float("inf") if largest_move is None else largest_move, 0)
-        _check_number("divisor", 1 if divisor is None else divisor, 1)
+        check_flags(beams=beams, masses=masses)
+        check_whole(layers=layers, width=width)
+        check_fractions(dropout=dropout)
+        check_numbers(step=step, largest_move=0 if largest_move is None else largest_move)
+        check_numbers(1, divisor=1 if divisor is None else divisor)
         # Squares of momenta cancel in the mass of a pair, which float32 does not resolve.
         super().__init__(num_classes, representation or FourMomentaRepresentation(dtype="float64"))
         self.beams, self.masses, self.divisor = beams, masses, divisor
@@ -233,22 +234,6 @@ class LorentzNet(Tagger):
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
         logits: torch.Tensor = self.output(self.dropout(torch.relu(self.hidden(jets))))
         return logits.float() if logits.dtype == torch.bfloat16 else logits
-
-
-def _check_flags_and_sizes(**values: object) -> None:
-    for name, value in values.items():
-        if name in ("beams", "masses"):
-            if not isinstance(value, bool):
-                raise TaggerError(f"{name} {value!r} must be true or false")
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TaggerError(f"{name} {value!r} must be a whole number above 0")
-
-
-def _check_number(name: str, value: object, least: float, below: float | None = None) -> None:
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
-    if not number >= least or (below is not None and number >= below):
-        limit = "" if below is None else f" and below {below:g}"
-        raise TaggerError(f"{name} {value!r} must be a number of at least {least:g}{limit}")
 
 
 @register_tagger

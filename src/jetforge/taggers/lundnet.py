@@ -9,6 +9,7 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import LundBatch, LundRepresentation
+from jetforge.taggers._arguments import check_fractions, check_whole, check_widths
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers._trees import GatheredTrees, Trees
@@ -95,9 +96,9 @@ class LundNet(Tagger):
         hidden: int = 256,
         dropout: float = 0.1,
     ) -> None:
-        _check_widths(channels=tuple(channels), fusion=(fusion,), hidden=(hidden,))
-        if not isinstance(dropout, float | int) or not 0 <= dropout < 1:
-            raise TaggerError(f"dropout {dropout!r} must be a number of at least 0 and below 1")
+        channels = check_widths("channels", channels)
+        check_whole(fusion=fusion, hidden=hidden)
+        check_fractions(dropout=dropout)
         self.variables = tuple(variables)
         super().__init__(num_classes, representation or LundRepresentation(self.variables))
         if self.representation.variables != self.variables:
@@ -147,12 +148,6 @@ class LundNet(Tagger):
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
         logits: torch.Tensor = self.output(self.dropout(torch.relu(self.hidden(jets))))
         return logits
-
-
-def _check_widths(**widths: Sequence[int]) -> None:
-    for name, values in widths.items():
-        if not values or not all(isinstance(value, int) and value > 0 for value in values):
-            raise TaggerError(f"{name} {list(values)}: a layer's width must be a whole number above 0")
 
 
 def _trees(batch: LundBatch) -> Trees:

@@ -7,8 +7,8 @@ from typing import TypedDict, Unpack, cast
 import torch
 from torch import nn
 
-from jetforge.errors import TaggerError
 from jetforge.representations import PARTICLENET_FEATURES, CloudBatch, CloudRepresentation
+from jetforge.taggers._arguments import check_flags, check_fractions, check_stages, check_whole, check_widths
 from jetforge.taggers._neighbours import Clouds, GatheredClouds
 from jetforge.taggers._neighbours_cpu import FusedClouds
 from jetforge.taggers._norm import BatchNorm
@@ -122,14 +122,11 @@ class ParticleNet(Tagger):
         dropout: float = 0.1,
         use_fusion: bool = False,
     ) -> None:
-        blocks = _checked_blocks(channels)
-        _check_widths("hidden", hidden)
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise TaggerError(f"k {k!r} must be a whole number above 0")
-        if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout < 1:
-            raise TaggerError(f"dropout {dropout!r} must be a number of at least 0 and below 1")
-        if not isinstance(use_fusion, bool):
-            raise TaggerError(f"use_fusion {use_fusion!r} must be true or false")
+        blocks = check_stages("channels", channels)
+        hidden = check_widths("hidden", hidden, least=0)
+        check_whole(k=k)
+        check_fractions(dropout=dropout)
+        check_flags(use_fusion=use_fusion)
         default = CloudRepresentation(PARTICLENET_FEATURES, max_constituents=100)
         super().__init__(num_classes, representation or default)
         inputs = self.representation.num_features
@@ -175,23 +172,6 @@ class ParticleNet(Tagger):
             jets = self.dropout(torch.relu(layer(jets)))
         logits: torch.Tensor = self.output(jets)
         return logits
-
-
-def _checked_blocks(channels: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(channels, Sequence) or not channels:
-        raise TaggerError(f"channels {channels!r}: give the widths of the layers of each edge convolution")
-    for block in channels:
-        _check_widths("channels", block)
-        if not block:
-            raise TaggerError("channels: an edge convolution needs one layer or more")
-    return tuple(tuple(block) for block in channels)
-
-
-def _check_widths(name: str, widths: Sequence[int]) -> None:
-    if not isinstance(widths, Sequence) or any(
-        isinstance(width, bool) or not isinstance(width, int) or width < 1 for width in widths
-    ):
-        raise TaggerError(f"{name} {widths!r}: a layer's width must be a whole number above 0")
 
 
 def _clouds(batch: CloudBatch) -> Clouds:

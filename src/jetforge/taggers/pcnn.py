@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import torch
 from torch import nn
 
-from jetforge.errors import TaggerError
 from jetforge.representations import SequenceBatch, SequenceRepresentation
+from jetforge.taggers._arguments import check_fractions, check_stages, check_whole, fixed_length
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
-from jetforge.taggers.dense import check_dropout, check_width, check_widths, fixed_length
 
 _KERNEL = 3
 
@@ -98,15 +97,17 @@ class ParticleCNN(Tagger):
         super().__init__(num_classes, representation or SequenceRepresentation(max_length=100))
         self.length = fixed_length("P-CNN", self.representation)
         features = self.representation.num_features
-        widths = _checked_units(units)
+        widths = check_stages("units", units)
+        check_whole(stem=stem, hidden=hidden)
+        check_fractions(dropout=dropout)
         self.input_norm = BatchNorm(features)
-        self.stem = nn.Conv1d(features, check_width("stem", stem), _KERNEL, padding=1)
+        self.stem = nn.Conv1d(features, stem, _KERNEL, padding=1)
         self.stem_norm = BatchNorm(stem)
         strides = [2 if stage and not unit else 1 for stage, row in enumerate(widths) for unit in range(len(row))]
         shapes = pairwise([stem, *(width for row in widths for width in row)])
         self.units = nn.Sequential(*(ResidualUnit(*shape, s) for shape, s in zip(shapes, strides, strict=True)))
-        self.hidden = nn.Linear(widths[-1][-1], check_width("hidden", hidden))
-        self.dropout = nn.Dropout(check_dropout(dropout))
+        self.hidden = nn.Linear(widths[-1][-1], hidden)
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_classes)
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
@@ -127,12 +128,6 @@ class ParticleCNN(Tagger):
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
         logits: torch.Tensor = self.output(self.dropout(torch.relu(self.hidden(jets))))
         return logits
-
-
-def _checked_units(units: Any) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(units, Sequence) or isinstance(units, str) or not units:
-        raise TaggerError(f"units {units!r}: give one list of widths a stage, such as [[64, 64], [128, 128]]")
-    return tuple(check_widths("units", stage) for stage in units)
 
 
 @register_tagger

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from jetforge.errors import TaggerError
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._lorentz import check_dropout, check_symmetry, check_whole
+from jetforge.taggers._arguments import check_fractions, check_whole
+from jetforge.taggers._lorentz import check_symmetry
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
@@ -140,13 +142,13 @@ class TokensToPairs(nn.Module):
     def forward(self, tokens: torch.Tensor, pairs: Pairs) -> torch.Tensor:
         """Map shape (n_tokens, inputs) to (n_pairs, channels)."""
         factors = pairs.multipliers(self.exponents)
-        of_token = tokens.unsqueeze(2) * factors[pairs.jet]
+        of_token = tokens.unsqueeze(2) * factors.index_select(0, pairs.jet)
         mean = (pairs.over_tokens(tokens) / pairs.counts).unsqueeze(2) * factors
         weights = self.weights
         everywhere = mean[:, :, 4] @ weights[:, :, 4] + self.bias
         second = of_token[:, :, 1] @ weights[:, :, 1]
-        first = of_token[:, :, 2] @ weights[:, :, 2] + everywhere[pairs.jet]
-        diagonal = of_token[:, :, 0] @ weights[:, :, 0] + (mean[:, :, 3] @ weights[:, :, 3])[pairs.jet]
+        first = of_token[:, :, 2] @ weights[:, :, 2] + everywhere.index_select(0, pairs.jet)
+        diagonal = of_token[:, :, 0] @ weights[:, :, 0] + (mean[:, :, 3] @ weights[:, :, 3]).index_select(0, pairs.jet)
         mixed = first.index_select(0, pairs.first) + second.index_select(0, pairs.second)
         return functional.leaky_relu(mixed.index_add(0, pairs.diagonal, diagonal.to(mixed.dtype)), _SLOPE)
 
@@ -182,7 +184,7 @@ class PairsToPairs(nn.Module):
         weights = self.weights()
         swapped = x.index_select(0, pairs.swapped)
         diagonal = x.index_select(0, pairs.diagonal)
-        counts = pairs.counts[pairs.jet]
+        counts = pairs.counts.index_select(0, pairs.jet)
         rows, columns = pairs.over_pairs(x) / counts, pairs.over_pairs(swapped) / counts
         trace = pairs.over_tokens(diagonal) / pairs.counts
         mean = pairs.over_tokens(rows) / pairs.counts
@@ -192,16 +194,16 @@ class PairsToPairs(nn.Module):
         of_jet_diagonal = torch.cat([trace * factors[:, :, 7], mean * factors[:, :, 9]], dim=1)
         everywhere = of_jet @ torch.cat([weights[11], weights[13]]) + self.bias
         on_diagonal = of_jet_diagonal @ torch.cat([weights[12], weights[14]]) + self.diagonal_bias
-        factors = factors[pairs.jet]
+        factors = factors.index_select(0, pairs.jet)
 
         def mixed(from_diagonal: int, from_columns: int, from_rows: int) -> torch.Tensor:
             parts = [diagonal, columns * factors[:, :, from_columns - 5], rows * factors[:, :, from_rows - 5]]
             stacked = torch.cat([weights[from_diagonal], weights[from_columns], weights[from_rows]])
             return torch.cat([part.to(rows.dtype) for part in parts], dim=1) @ stacked
 
-        first = mixed(4, 7, 10) + everywhere[pairs.jet]
+        first = mixed(4, 7, 10) + everywhere.index_select(0, pairs.jet)
         second = mixed(3, 6, 9)
-        self_pairs = mixed(2, 5, 8) + on_diagonal[pairs.jet]
+        self_pairs = mixed(2, 5, 8) + on_diagonal.index_select(0, pairs.jet)
         out = x @ weights[0] + swapped @ weights[1]
         out = out + first.to(out.dtype).index_select(0, pairs.first)
         out = out + second.to(out.dtype).index_select(0, pairs.second)
@@ -280,9 +282,10 @@ class Pelican(Tagger):
         dropout: float = 0.025,
     ) -> None:
         self.symmetry = check_symmetry(symmetry)
-        check_whole(blocks=blocks, messages=messages, token_channels=token_channels)
-        check_whole(**{f"channels (here beyond the {token_channels} token_channels)": channels - token_channels})
-        check_dropout(dropout=dropout)
+        check_whole(blocks=blocks, channels=channels, messages=messages, token_channels=token_channels)
+        if channels <= token_channels:
+            raise TaggerError(f"channels {channels} must be more than the {token_channels} token_channels")
+        check_fractions(dropout=dropout)
         super().__init__(num_classes, representation or FourMomentaRepresentation())
         known = self.representation.num_features + (1 + len(_REFERENCES) if symmetry == "beam" else 0)
         self.token_maps = TokensToPairs(known, token_channels) if known else None

@@ -9,9 +9,10 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import SequenceBatch, SequenceRepresentation
+from jetforge.taggers._arguments import check_fractions, check_widths
+from jetforge.taggers._layers import DenseLayers, glorot
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
-from jetforge.taggers.dense import DenseLayers, check_dropout, check_widths, glorot
 
 Cell = Literal["gru", "lstm"]
 
@@ -25,9 +26,10 @@ _GATES = {"gru": 3, "lstm": 4}
 class Recurrence(nn.Module):
     """One layer of gated recurrent units (arXiv:1406.1078) or of long short-term memory (Neural Comp. 9 (1997) 1735).
 
-    A gate has one bias, as in Keras and in the papers: PyTorch's layers have two of which one adds nothing to almost
-    all gates. The bias is the weight of a further input that is always 1. Weights start as Keras sets them: Glorot
-    uniform from the inputs, orthogonal from the state, and a bias of 1 for the forget gate.
+    The reset gate of the former acts after the product with the state, as in PyTorch and cuDNN, not before as in the
+    paper. A gate has one bias, as in the papers: PyTorch's layers have two of which one adds nothing to almost all
+    gates. The bias is the weight of a further input that is always 1. Weights start as Keras sets them: Glorot uniform
+    from the inputs, orthogonal from the state, and a bias of 1 for the forget gate.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ class RecurrentNetwork(Tagger):
         if cell not in _CELLS:
             raise TaggerError(f"cell {cell!r} must be gru or lstm")
         widths, hidden = check_widths("widths", widths), check_widths("hidden", hidden, least=0)
-        dropout = check_dropout(dropout)
+        check_fractions(dropout=dropout)
         self.recurrence = RecurrentLayers(cell, self.representation.num_features, widths, dropout)
         self.hidden = DenseLayers(widths[-1], hidden, dropout)
         self.output = glorot(nn.Linear(self.hidden.outputs, num_classes))

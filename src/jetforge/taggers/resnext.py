@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from jetforge.errors import TaggerError
 from jetforge.representations import ImageBatch, ImageRepresentation
+from jetforge.taggers._arguments import check_fractions, check_whole
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 
@@ -122,11 +123,14 @@ class ResNeXt(Tagger):
         groups: int = 32,
         dropout: float = 0.5,
     ) -> None:
-        _check_numbers(blocks=blocks, stem=(stem,), width=(width,), groups=(groups,))
+        check_whole(stem=stem, width=width, groups=groups)
+        if not isinstance(blocks, list | tuple) or not blocks:
+            raise TaggerError(f"blocks {blocks!r}: give the number of blocks of each stage, in a list")
+        for number in blocks:
+            check_whole(blocks=number)
+        check_fractions(dropout=dropout)
         if width % groups:
             raise TaggerError(f"width {width} must be a multiple of groups {groups}")
-        if isinstance(dropout, bool) or not isinstance(dropout, float | int) or not 0 <= dropout < 1:
-            raise TaggerError(f"dropout {dropout!r} must be a number of at least 0 and below 1")
         super().__init__(
             num_classes, representation or ImageRepresentation(size=64, width=1.6, rotate=False, flip=False)
         )
@@ -168,12 +172,6 @@ class ResNeXt(Tagger):
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
         logits: torch.Tensor = self.output(self.dropout(jets))
         return logits
-
-
-def _check_numbers(**numbers: Sequence[int]) -> None:
-    for name, values in numbers.items():
-        if not values or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
-            raise TaggerError(f"{name} {list(values)}: each must be a whole number above 0")
 
 
 @register_tagger

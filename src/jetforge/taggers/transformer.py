@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from jetforge.representations import CloudBatch, CloudRepresentation
-from jetforge.taggers._attention import Dropout, PaddedJets, attend, check_fractions, check_heads, check_whole
+from jetforge.taggers._arguments import check_fractions, check_heads, check_whole
+from jetforge.taggers._attention import Dropout, PaddedJets, attend
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
 

@@ -260,7 +260,7 @@ def _check(path: Path, tagger: Tagger, imported: ImportedWeights) -> None:
 
 
 def _checked_names(path: Path, classes: Sequence[str], num_classes: int) -> tuple[str, ...]:
-    names = tuple(classes)
+    names = (classes,) if isinstance(classes, str) else tuple(classes)
     if len(names) != num_classes or len(set(names)) != num_classes or not all(names):
         raise TaggerError(
             f"{path}: its network tells {num_classes} classes apart, the names given are "
