@@ -9,13 +9,13 @@ of arXiv:1810.05165 in NumPy.
 
 Each pair has the same weights, carried over as `jetforge import-weights` does, with running statistics of batch
 normalisation that are not those of a new network, and the same jets. First our logits are compared with those of the
-peer in double precision, for jets of different lengths: PASS where they differ by no more than 1e-5, or 1e-5 of the
-largest logit where that is above 1. Then both take turns; the median of a training step (forward, loss, backward,
-AdamW) and of inference is given in ms a jet. On the CPU each has a process of its own: ours keeps freed memory, as
-`jetforge train` does, the peer runs as its users have it, and once more with memory kept like ours. Jets are synthetic
-unless --data gives a dataset: batch and constituents are printed; those of ParticleNet are its paper's (128 jets of
-100). Peak memory is that of a training step beyond what network and jets take, on the CPU in a process of its own. All
-other taggers are timed alone.
+peer in double precision (ParT's in single), for jets of different lengths: PASS where they differ by no more than 1e-5,
+or 1e-5 of the largest logit where that is above 1. Then both take turns; the median of a training step (forward, loss,
+backward, AdamW) and of inference is given in ms a jet. On the CPU each has a process of its own: ours keeps freed
+memory, as `jetforge train` does, the peer runs as its users have it, and once more with memory kept like ours. Jets are
+synthetic unless --data gives a dataset: batch and constituents are printed; those of ParticleNet are its paper's (128
+jets of 100). Peak memory is that of a training step beyond what network and jets take, on the CPU in a process of its
+own. All other taggers are timed alone.
 
 With --input the input pipeline is measured instead: which share of an epoch's time the training steps alone take, on
 batches that lie on the device, for a dataset in memory and on disk. On a GPU the ceilings of the hardware are measured,
@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def calls(pair: Peer, jets: Jets, device: str) -> tuple[Call, Call | None]:
 
 
 def agreement(pair: Peer, options: argparse.Namespace) -> tuple[float, float]:
-    """Compare our logits with the peer's in double precision, for jets of different lengths.
+    """Compare our logits with the peer's, in double precision if not said otherwise, for jets of different lengths.
 
     Returns their largest difference, and the largest logit.
     """
@@ -102,9 +102,11 @@ def agreement(pair: Peer, options: argparse.Namespace) -> tuple[float, float]:
     pair.tagger.eval()
     with torch.no_grad():
         ours = pair.tagger(batch).double().cpu()
-        if pair.peer is not None:
+        if pair.peer is not None and pair.in_double:
             theirs = pair.peer.eval().double()(*in_double(given)).cpu()
             pair.peer.float()
+        elif pair.peer is not None:
+            theirs = pair.peer.eval()(*given).double().cpu()
         else:
             assert pair.oracle is not None
             theirs = pair.oracle(batch)
@@ -170,18 +172,28 @@ def _speeds(pair: Peer, jets: Jets, options: argparse.Namespace) -> Row:
 def _process(name: str, whose: str) -> Iterator[dict[str, Work]]:
     """Start a process that does a training step or an inference when it is told to."""
     command = [sys.executable, __file__, *sys.argv[1:], "--serve", f"{name}:{whose}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        given, answers = process.stdin, process.stdout
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    given, answers = process.stdin, process.stdout
+    assert given is not None
+    assert answers is not None
 
-        def ask(what: str) -> None:
+    def ask(what: str) -> None:
+        try:
             print(what, file=given, flush=True)
-            if answers.readline().strip() != "done":
-                raise RuntimeError(f"the process of {name}, {whose}, ended")
+            answered = answers.readline().strip() == "done"
+        except BrokenPipeError:
+            answered = False
+        if not answered:
+            raise RuntimeError(f"the process of {name}, {whose}, ended; is there memory for it? try --batch-size")
 
+    try:
         yield {what: partial(ask, what) for what in ("training", "inference")}
-        given.close()
+    finally:
+        process.kill()
+        process.wait()
+        answers.close()
+        with suppress(BrokenPipeError):
+            given.close()
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -27,6 +27,18 @@ def test_scores_come_in_the_order_of_the_jets(run, tmp_path):
     assert table["class"].to_pylist() == [dataset.classes[label] for label in jets.label]
 
 
+def test_jets_of_unknown_classes_are_scored_without_labels(run, tmp_path, small_dataset):
+    tagger, _ = run
+    other = small_dataset(tmp_path / "other", classes=("qcd", "Top"), each=10)
+    notes = []
+    assert predict(tmp_path / "run", other.path, tmp_path / "scores.parquet", on_note=notes.append) == 20
+    table = pq.read_table(tmp_path / "scores.parquet")
+    assert table.column_names == ["score_qcd", "score_top", "weight"]
+    np.testing.assert_allclose(table["score_top"].to_numpy(), tagger.predict(other.read("test"))[:, 1], rtol=1e-12)
+    (note,) = notes
+    assert f"does not know Top of {other.path}" in note
+
+
 def test_a_place_that_cannot_be_written_is_named_and_left_clean(run, tmp_path):
     _, dataset = run
     (tmp_path / "scores").mkdir()

@@ -63,8 +63,14 @@ def test_what_cannot_be_measured_is_named(three, tmp_path, small_dataset):
     small_dataset(tmp_path / "other", classes=("qcd", "higgs"))
     with pytest.raises(DataError, match="class 'higgs' is unknown to the tagger, which tells qcd, w, top apart"):
         jetforge.evaluate(three / "run", tmp_path / "other")
+    small_dataset(tmp_path / "case", classes=("qcd", "Top"))
+    with pytest.raises(DataError, match=r"class 'Top' is unknown .* \(did you mean top\?\); .*: jetforge predict"):
+        jetforge.evaluate(three / "run", tmp_path / "case")
+    small_dataset(tmp_path / "two", classes=("qcd", "top"))
+    with pytest.raises(DataError, match=f"{tmp_path}/two: no jets of class w in the split 'test'; .*jetforge predict"):
+        jetforge.evaluate(three / "run", tmp_path / "two")
     small_dataset(tmp_path / "one", classes=("qcd", "w", "top"), labels=(1,))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=f"{tmp_path}/one: no jets of class qcd, top in the split 'test'"):
         jetforge.evaluate(three / "run", tmp_path / "one")
     with pytest.raises(TaggerError, match=r"tagger\.json"):
         jetforge.evaluate(tmp_path, three / "data")

@@ -27,7 +27,8 @@ def rows(n, num_classes, seed=0, integers=False):
 
 def tagger_for(num_classes, **settings):
     settings = {"max_iter": 12, "min_samples_leaf": 5, **settings}
-    return create_tagger("boosted_trees", num_classes, ObservablesRepresentation(NAMES), **settings)
+    representation = ObservablesRepresentation(NAMES, mean=[0.0] * len(NAMES), std=[1.0] * len(NAMES))
+    return create_tagger("boosted_trees", num_classes, representation, **settings)
 
 
 def model_for(tagger):

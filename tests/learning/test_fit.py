@@ -19,6 +19,7 @@ from jetforge.jets.tasks import MadePart, PartTask
 from jetforge.learning import callbacks
 from jetforge.learning.fit import Hardware
 from jetforge.learning.recipe import make_recipe
+from jetforge.learning.run import refuse_unfinished
 
 SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
 
@@ -67,6 +68,34 @@ def test_a_finished_run_is_not_trained_again(finished, toptag):
 def test_another_recipe_is_refused_and_named(finished, toptag):
     with pytest.raises(RecipeError, match=r"another recipe \(training.batch_size: 40 there, 41 asked for\)"):
         jetforge.fit(recipe(toptag, finished, batch_size=41))
+
+
+def test_a_run_in_which_nothing_was_trained_may_be_used_by_another_recipe(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    out = tmp_path / "run"
+    with pytest.raises(JetforgeError, match="not finite"):
+        jetforge.fit(recipe(tmp_path / "data", out, learning_rate=1e30, gradient_clip=None))
+    assert (out / "recipe.yaml").is_file()
+    with pytest.raises(TaggerError, match=f"{out}: the training is unfinished and has no checkpoint"):
+        refuse_unfinished(out)
+    jetforge.fit(recipe(tmp_path / "data", out, epochs=1))
+    assert jetforge.load_tagger(out).name == "lundnet2"
+    refuse_unfinished(out)
+
+
+def test_a_stopped_run_keeps_its_recipe_and_is_not_measured(stopped, toptag):
+    with pytest.raises(RecipeError, match="another recipe"):
+        jetforge.fit(recipe(toptag, stopped, batch_size=41))
+    with pytest.raises(TaggerError, match=f"{stopped}: the training is unfinished; run the command that made it again"):
+        jetforge.evaluate(stopped, toptag)
+
+
+def test_a_file_in_the_place_of_the_run_is_named(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    (tmp_path / "run").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(RecipeError, match=f"{tmp_path}/run: a file, where"):
+            jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"), overwrite=overwrite)
 
 
 @pytest.mark.parametrize("cache_jets", [1000, 0])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jetforge.errors import RecipeError
+from jetforge.errors import JetforgeError, RecipeError
 from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe, make_recipe
 
 GOOD = """\
@@ -57,16 +57,31 @@ def test_a_representation_may_be_given_by_its_name_or_by_settings():
     ("old", "new", "message"),
     [
         ("epochs: 3", "epochz: 3", ":6: training.epochz: no such field; did you mean 'epochs'?"),
-        ("epochs: 3", "epochs: 0", ":6: training.epochs: input should be greater than 0, not 0"),
+        ("epochs: 3", "epochs: 0", ":6: training.epochs: must be greater than 0, not 0"),
         ("epochs: 3", "epochs: many", ":6: training.epochs: .*not 'many'"),
         ("data: data/toptag\n", "", ":1: data: this field is missing"),
         ("  name: lundnet5", "  nam: lundnet5", ":4: tagger.nam: no such field; did you mean 'name'?"),
         ("training:", "trainin:", ":5: trainin: no such field; did you mean 'training'?"),
         ("epochs: 3", "optimizer: sgdx", ":6: training.optimizer: .*not 'sgdx'"),
-        ("epochs: 3", "label_smoothing: 1.0", ":6: training.label_smoothing: input should be less than 1, not 1.0"),
+        ("epochs: 3", "label_smoothing: 1.0", ":6: training.label_smoothing: must be less than 1, not 1.0"),
         ("epochs: 3", "auxiliary: {targt: mass}", ":6: training.auxiliary.targt: no such field; .*'target'"),
         ("epochs: 3", "optimizer: sgd\n  betas: [0.9, 0.99]", ":7: training.betas: .*sgd has none"),
-        ("training:", "representation: [lund]\ntraining:", ":5: representation: .*valid dictionary"),
+        (
+            "training:",
+            "representation: [lund]\ntraining:",
+            ":5: representation: must be the name of .*, not .'lund'.$",
+        ),
+        ("epochs: 3", "epochs: 1.5", ":6: training.epochs: must be a whole number, not 1.5$"),
+        ("epochs: 3", "compile: maybe", ":6: training.compile: must be true or false, not 'maybe'$"),
+        ("epochs: 3", "betas: 0.9", r":6: training.betas: must be a list such as \[0.9, 0.999\], not 0.9$"),
+        ("epochs: 3", "betas: [0.9]", r":6: training.betas: must be a list such as .*, not \[0.9\]$"),
+        ("epochs: 3", "schedule: Cosin", ":6: training.schedule: must be .*, not 'Cosin'; did you mean 'cosine'?"),
+        (
+            "epochs: 3",
+            "auxiliary: mass",
+            ":6: training.auxiliary: must be a section .*target, weight, not 'mass'$",
+        ),
+        ("  epochs: 3\n  learning_rate: 1.0e-3\n", "", ":5: training: must be a section with .*epochs.*, not nothing$"),
         ("epochs: 3", "epochs: [3", ":7: not valid YAML"),
         ("epochs: 3", "epochs: 3\n  epochs: 30", ":7: epochs: given twice, first in line 6"),
         (
@@ -85,6 +100,29 @@ def test_a_representation_may_be_given_by_its_name_or_by_settings():
 def test_mistakes_are_named_with_line_and_field(tmp_path, old, new, message):
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(RecipeError, match=str(path) + message) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lundnet5": "lundnet9"}, ":4: tagger.name: unknown tagger 'lundnet9'"),
+        ({"lundnet5": "pfn\n  arguments: {dropout: 0, phy: [2]}"}, ":5: tagger.arguments.phy: tagger pfn knows no phy"),
+        ({"lundnet5": "pfn\n  arguments:\n    dropout: 2"}, ":6: tagger.arguments.dropout: .*below 1"),
+        ({"training": "representation:\n  variabels: [ln_kt]\ntraining"}, ":6: representation.variabels: .*variables"),
+        ({"training": "representation: image\ntraining"}, ":5: representation: .*lund"),
+        ({"lundnet5": "particlenet", "training": "representation: {max_constituents: 0}\ntraining"},
+         ":5: representation.max_constituents: .*a whole number above 0"),
+        ({"lundnet5": "boosted_trees"}, ":6: training.epochs: boosted_trees is not trained by gradients"),
+    ],
+)  # fmt: skip
+def test_a_tagger_that_cannot_be_made_is_named_with_line_and_field(tmp_path, changes, message):
+    text = GOOD
+    for old, new in changes.items():
+        text = new.join(text.rsplit(old, 1))
+    path = write(tmp_path, text)
+    with pytest.raises(JetforgeError, match=str(path) + message) as caught:
         load_recipe(path)
     assert "\n" not in str(caught.value)
 

@@ -70,6 +70,8 @@ def test_published_settings_give_way_to_options(recipe_of):
         ("training..epochs=3", r"--set training\.\.epochs=3: give FIELD=VALUE"),
         ("training.epochs=[3", "the value is not valid YAML"),
         ("data.path=x", "--set data.path=x: data is 'data/toptag', without fields of its own"),
+        ("training=", "^training: must be a section with fields such as epochs, batch_size, .*, not nothing$"),
+        ("training.auxiliary=mass", "^training.auxiliary: must be a section .*, not 'mass'$"),
         ("training.epochz=3", "training.epochz: no such field; did you mean 'epochs'"),
     ],
 )

@@ -14,6 +14,7 @@ import jetforge
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, TaggerError
 from jetforge.jets import Jets
 from jetforge.learning import callbacks
+from jetforge.learning import fit as fitting
 from jetforge.learning.auxiliary import AuxiliaryTarget
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.recipe import TrainingSection, make_recipe
@@ -224,6 +225,19 @@ def test_taggers_that_do_not_learn_by_gradients_are_fitted(data, tmp_path):
     with pytest.raises(RecipeError, match=r"training\.epochs: boosted_trees is not trained by gradients"):
         jetforge.fit(recipe(data, tmp_path / "other", "boosted_trees"))
     assert not (tmp_path / "other").exists()
+
+
+def test_a_fit_in_one_go_that_is_interrupted_does_not_promise_to_go_on(data, tmp_path, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "fit_boosted_trees", interrupt)
+    wanted = {"data": str(data), "out": str(tmp_path / "run"), "tagger": "boosted_trees"}
+    with pytest.raises(Interrupted, match=r"boosted_trees is fitted in one go, nothing of .* from the start"):
+        jetforge.fit(make_recipe(wanted))
+    monkeypatch.undo()
+    other = {"name": "boosted_trees", "arguments": {"max_iter": 2}}
+    assert jetforge.fit(make_recipe({**wanted, "tagger": other})).max_iter == 2
 
 
 def test_a_normalisation_that_is_given_is_kept(data, tmp_path):

@@ -109,10 +109,22 @@ def test_what_is_no_run_is_left_alone(checkpoint, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_what_is_imported_already_and_a_file_in_the_way_are_named(checkpoint, tmp_path):
+    run, taken = tmp_path / "run", tmp_path / "taken"
+    taken.write_text("mine")
+    done = jetforge("import-weights", checkpoint, "--out", taken, "--overwrite")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{taken}: a file, where the directory of the run is to be" in done.stderr
+    assert jetforge("import-weights", checkpoint, "--out", run).returncode == 0
+    done = jetforge("import-weights", run / "tagger.safetensors", "--out", tmp_path / "other")
+    assert f"already a tagger of jetforge: evaluate and predict take its directory, {run}\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--classes", "qcd"], "tells 2 classes apart, the names given are qcd"),
+        (["--classes", "qcd, "], "--classes 'qcd, ': a name is empty"),
         ([], "a web page, not a checkpoint"),
     ],
 )

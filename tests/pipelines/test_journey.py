@@ -75,7 +75,10 @@ def test_a_recipe_gives_a_measured_tagger(run, toptag):
 
 def test_the_same_recipe_again_does_nothing_twice(run, recipe):
     before = (run / "metrics.jsonl").stat().st_mtime_ns
-    assert jetforge("run", recipe).returncode == 0
+    done = jetforge("run", recipe)
+    assert done.returncode == 0
+    assert f"trained    lundnet3 already, in {run}\n" in done.stdout
+    assert "training " not in done.stdout
     assert (run / "metrics.jsonl").stat().st_mtime_ns == before
 
 
@@ -151,6 +154,25 @@ def test_mistakes_are_one_line_and_exit_1(run, recipe, toptag, tmp_path):
         jetforge("train", "lundnet2", "--data", toptag, "--out", tmp_path / "x", "--devices", 0), 1, "devices"
     )
     assert_one_line(jetforge("generate", "topag-top", "--jets", 2, "--out", "d"), 1, "toptag-top")
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("tagger: lundnet9", ["tagger.name", "lundnet5"]),
+        ("tagger: {name: pfn, arguments: {dropot: 0.1}}", ["tagger.arguments.dropot", "dropout"]),
+        ("tagger: lundnet3\nrepresentation: {variabels: [ln_kt]}", ["representation.variabels", "variables"]),
+    ],
+)
+def test_a_recipe_without_a_tagger_is_refused_before_anything_is_made(tmp_path, section, words):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"data: {tmp_path}/data\nout: {tmp_path}/run\ngenerate: {{presets: [toptag-qcd], jets: 6}}\n{section}\n"
+    )
+    done = jetforge("run", path)
+    assert_one_line(done, 1, f"{path}:{3 + len(section.splitlines())}: ", *words)
+    assert done.stdout == ""
+    assert [entry.name for entry in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
 def test_a_truncated_part_is_named_by_every_command(run, toptag, tmp_path):

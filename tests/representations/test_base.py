@@ -7,7 +7,9 @@ import pytest
 from jetforge.errors import JetforgeError
 from jetforge.representations import (
     LundRepresentation,
+    base,
     list_representations,
+    register_representation,
     representation_from_dict,
     representation_to_dict,
 )
@@ -32,6 +34,25 @@ def test_json_round_trip_is_exact(representation):
 def test_unknown_name_is_refused(values):
     with pytest.raises(JetforgeError, match=r"unknown representation.*lund"):
         representation_from_dict(values)
+
+
+def test_a_class_defined_again_takes_the_place_of_the_earlier_one(monkeypatch):
+    monkeypatch.setattr(base, "_REPRESENTATIONS", dict(base._REPRESENTATIONS))
+
+    def cell():
+        @register_representation("mine")
+        class Mine(LundRepresentation):
+            pass
+
+        return Mine
+
+    cell()
+    again = cell()
+    assert type(representation_from_dict({"name": "mine", **LundRepresentation().to_dict()})) is again
+
+    with pytest.raises(JetforgeError, match=r"lund is registered already, by jetforge.*LundRepresentation; give"):
+        register_representation("lund")(again)
+    assert again.name == "mine"
 
 
 @pytest.mark.parametrize(

@@ -154,11 +154,38 @@ def test_settings_that_make_no_sense_are_refused(settings, part):
         CloudRepresentation(**settings)
 
 
-@pytest.mark.parametrize("name", [*CONSTITUENT_FEATURES[16:], "nonsense"])
-def test_a_missing_column_is_named(jets, name):
-    bare = Jets(jets.offsets, {k: jets.columns[k] for k in ("px", "py", "pz", "energy")})
-    with pytest.raises(DataError, match=r"no(r|) field '?(pid|nonsense|d0|dz|d0_error|dz_error)|neither a field"):
-        raw((name,))(bare)
+@pytest.fixture(scope="module")
+def bare(jets):
+    return Jets(jets.offsets, {k: jets.columns[k] for k in ("px", "py", "pz", "energy")})
+
+
+@pytest.mark.parametrize("name", [*CONSTITUENT_FEATURES[16:], "d0", "pid"])
+def test_a_missing_column_is_named(bare, name):
+    column = name.removeprefix("tanh_")
+    rule = f"^cloud representation: feature '{name}' needs the column {column}( or pid)?, .*at hand are px, py, pz"
+    for jets in (bare, bare.constituents):
+        with pytest.raises(DataError, match=rule):
+            raw((name,))(jets)
+        with pytest.raises(DataError, match=rule):
+            CloudRepresentation((name,)).fit([jets])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("detta", "did you mean deta"),
+        ("Is_Photon", "did you mean is_photon"),
+        ("D0_ERROR", "did you mean d0_error"),
+        ("nonsense", "CONSTITUENT_FEATURES lists the features; at hand are px"),
+    ],
+)
+def test_a_feature_that_is_unknown_is_answered_with_what_may_have_been_meant(bare, name, hint):
+    rule = f"^cloud representation: the feature '{name}' is none of jetforge's and .* no such column; .*{hint}"
+    with pytest.raises(DataError, match=rule) as error:
+        raw(("deta", name))(bare)
+    assert "=" not in str(error.value)
+    with_column = Jets(bare.offsets, {**bare.columns, name: np.ones(int(COUNTS.sum()))}, {})
+    assert raw((name,))(with_column).features.eq(1).all()
 
 
 def test_empty_data_cannot_be_fitted(jets):

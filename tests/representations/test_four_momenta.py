@@ -68,6 +68,27 @@ def test_ranges_joined_give_the_whole(batch, start, stop):
         batch[::2]
 
 
+def test_scalars_that_are_not_there_are_named(jets):
+    for scalars, rule in (
+        (("d0",), "^four_momenta representation: feature 'd0' needs the column d0, which"),
+        (("chrage",), "the feature 'chrage' is none of jetforge's .*; did you mean charge"),
+        (("deltar",), "the feature 'deltar' is none of jetforge's"),
+    ):
+        for call in (FourMomentaRepresentation(1.0, scalars=scalars), FourMomentaRepresentation(scalars=scalars).fit):
+            with pytest.raises(DataError, match=rule) as error:
+                call(jets if isinstance(call, FourMomentaRepresentation) else [jets])
+            assert "mean delta_r" not in str(error.value)
+    with pytest.raises(JetforgeError, match=r"scalars is 'charge'; give a list of names, such as \[charge"):
+        FourMomentaRepresentation(scalars="charge")
+
+
+def test_it_says_what_differs_from_the_default():
+    assert repr(FourMomentaRepresentation()) == "FourMomentaRepresentation(not fitted)"
+    other = FourMomentaRepresentation(2.5, 80, ["charge"], "float64", massless=True)
+    shown = "scalars charge; 80 constituents; float64; massless; scale 2.5 GeV"
+    assert repr(other) == f"FourMomentaRepresentation({shown})"
+
+
 def test_the_scale_is_the_mean_energy_of_the_training_constituents_and_survives_json(jets):
     fitted = FourMomentaRepresentation().fit([jets[:3], jets[3:]])
     assert fitted.scale == pytest.approx(jets.columns["energy"].mean())

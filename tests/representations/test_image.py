@@ -110,8 +110,17 @@ def test_charges_are_read_where_a_channel_needs_them(jets):
     representation = ImageRepresentation(["neutral_pt"], **SMALL)
     assert "charge" in representation.columns
     columns = {name: column for name, column in jets.columns.items() if name != "charge"}
-    with pytest.raises(DataError, match="charge"):
+    with pytest.raises(DataError, match=r"^image representation: a channel of .* needs the column charge or pid"):
         representation.fit([Jets(jets.offsets, columns)])
+
+
+def test_it_says_its_settings_but_not_the_pixels_of_its_normalisation(jets):
+    fitted = ImageRepresentation(("pt", "multiplicity"), **SMALL, flip=False, scaling="pixel").fit([jets])
+    assert repr(fitted) == (
+        "ImageRepresentation(channels pt, multiplicity; size 12; width 1.2, 1.5; origin centroid; rotate True; "
+        "flip False; normalise True; scaling pixel; fitted)"
+    )
+    assert repr(ImageRepresentation()).endswith("scaling channel; not fitted)")
 
 
 def test_what_makes_no_sense_is_refused():

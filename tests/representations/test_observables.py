@@ -80,6 +80,16 @@ def test_charges_are_read_where_an_observable_needs_them(jets):
         representation = ObservablesRepresentation([name])
         assert {"charge", "pid"} <= set(representation.columns)
         assert torch.isfinite(representation.fit([jets])(jets).values).all()
+    bare = Jets(jets.offsets, {name: column for name, column in jets.columns.items() if name != "charge"})
+    for name, needed in (("jet_charge", "charge or pid"), ("photon_fraction", "pid")):
+        with pytest.raises(DataError, match=f"^observables representation: '{name}' needs the column {needed}, which"):
+            ObservablesRepresentation([name]).fit([bare])
+
+
+def test_it_says_its_names_and_settings(jets):
+    fitted = ObservablesRepresentation(("pt", "d2"), log=["pt"], clip=3.0).fit([jets])
+    shown = "names pt, d2; log pt; R0 0.8; z_cut 0.1; beta 0.0; clip 3.0; fitted"
+    assert repr(fitted) == f"ObservablesRepresentation({shown})"
 
 
 def test_stored_values_must_be_there_and_be_numbers(jets):
@@ -102,7 +112,9 @@ def test_what_makes_no_sense_is_refused(jets):
         ObservablesRepresentation()(jets)
     for settings, rule in (
         ({"names": ["tau33x"]}, "tau33x"),
-        ({"names": []}, "names of|list of names"),
+        ({"names": []}, r"names is \[\]; give a list of names, such as \[pt, mass, d2\]"),
+        ({"names": "pt"}, "names is 'pt'; give a list"),
+        ({"names": ["pt"], "log": 3}, "log is 3; give a list"),
         ({"names": ["pt", "pt"]}, "named twice"),
         ({"names": ["field:"]}, "needs the name"),
         ({"names": ["field:label"]}, "what the jets are classified by"),

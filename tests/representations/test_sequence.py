@@ -146,7 +146,17 @@ def test_what_makes_no_sense_is_refused(settings, rule):
         SequenceRepresentation(**settings)
 
 
+def test_it_says_its_order_and_length():
+    assert repr(unscaled(("deta",), order="tree", max_length=9)) == (
+        "SequenceRepresentation(deta; order tree; max_length 9; fitted)"
+    )
+
+
 def test_what_cannot_be_learned_or_read_is_refused(jets):
+    with pytest.raises(DataError, match=r"^sequence representation: the feature 'log_ptt' is none .* mean log_pt\?"):
+        SequenceRepresentation(("log_ptt",), order="tree").fit([jets])
+    with pytest.raises(DataError, match=r"^sequence representation: feature 'tanh_d0' needs the column d0, which"):
+        unscaled(("tanh_d0",))(jets)
     with pytest.raises(DataError, match="call fit"):
         SequenceRepresentation()(jets)
     with pytest.raises(DataError, match="nothing to learn from"):

@@ -6,6 +6,7 @@ import torch
 from jetforge.errors import TaggerError
 from jetforge.representations import ImageRepresentation
 from jetforge.taggers import create_tagger
+from jetforge.taggers.image_cnn import _smallest_size
 from jetforge.taggers.resnext import ImageNorm
 
 
@@ -44,12 +45,29 @@ def test_the_convolutions_leave_the_pixels_that_the_published_number_counts():
 
 
 def test_images_too_small_or_of_another_size_are_refused():
-    with pytest.raises(TaggerError, match="too small"):
+    with pytest.raises(TaggerError, match=r"^representation\.size is 8: .* too small .*; give at least 9$"):
         create_tagger("image_cnn", representation=images(8))
     tagger = create_tagger("image_cnn")
     tagger.representation = images(33)
     with pytest.raises(TaggerError, match="images of 40 pixels a side, not 33"):
         tagger(random_images(tagger, 2))
+
+
+@pytest.mark.parametrize("maps", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 7])
+def test_the_smallest_size_that_is_named_is_read_and_no_smaller_one(maps, kernel):
+    def made(size):
+        settings = {"maps": [2] * maps, "kernel": kernel, "dense": [2]}
+        return create_tagger("image_cnn", representation=images(size), **settings)
+
+    smallest = _smallest_size(maps, kernel)
+    tagger = made(smallest)
+    assert tagger(random_images(tagger, 1)).shape == (1, 2)
+    if smallest > 1:
+        with pytest.raises(RuntimeError):
+            tagger.convolutions(torch.zeros(1, 1, smallest - 1, smallest - 1))
+        with pytest.raises(TaggerError, match=f"give at least {smallest}$"):
+            made(smallest - 1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import pytest
 
 from jetforge.errors import TaggerError
-from jetforge.taggers import create_tagger, list_taggers, lundnet5, register_tagger
+from jetforge.representations import CloudRepresentation, LundRepresentation
+from jetforge.taggers import ParticleFlowNetwork, create_tagger, list_taggers, lundnet5, pfn, register_tagger
+from jetforge.taggers import _registry as registry
 
 
 def test_names_are_sorted_and_greppable():
@@ -19,9 +21,19 @@ def test_a_tagger_knows_how_it_was_made():
     assert lundnet5(4).arguments == {"num_classes": 4}
 
 
-@pytest.mark.parametrize(("name", "near"), [("lundnet", "lundnet"), ("LundNet5", "lundnet5"), ("zzz", "lundnet2")])
-def test_an_unknown_name_names_the_nearest(name, near):
-    with pytest.raises(TaggerError, match=f"unknown tagger '{name}'.*{near}") as error:
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("lundnet", r"did you mean lundnet\d or lundnet\d or lundnet\d\?"),
+        ("LundNet5", r"did you mean lundnet5\?"),
+        ("PFN", r"did you mean pfn\?"),
+        ("ParticleNet-Lite", "did you mean particlenet_lite or"),
+        ("zzz", "jetforge info taggers lists them"),
+        ("mean_tagger", "jetforge info taggers lists them"),
+    ],
+)
+def test_an_unknown_name_names_the_nearest(name, hint):
+    with pytest.raises(TaggerError, match=f"^unknown tagger '{name}'; {hint}") as error:
         create_tagger(name)
     assert "\n" not in str(error.value)
 
@@ -44,5 +56,45 @@ def test_two_taggers_cannot_share_a_name():
     def lundnet5():
         raise AssertionError
 
-    with pytest.raises(ValueError, match="two taggers"):
+    with pytest.raises(TaggerError, match=r"lundnet5 is registered already, by jetforge\.taggers\.lundnet.*; give"):
         register_tagger(lundnet5)
+
+
+def test_a_function_defined_again_takes_the_place_of_the_earlier_one(monkeypatch):
+    monkeypatch.setattr(registry, "_TAGGERS", dict(registry._TAGGERS))
+
+    def cell(width):
+        @register_tagger
+        def mine(num_classes=2, representation=None):
+            return pfn(num_classes, representation, f=[width])
+
+    cell(3)
+    cell(4)
+    tagger = create_tagger("mine")
+    assert tagger.name == "mine"
+    assert tagger.output.in_features == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("lund", "^representation is 'lund'; give a Representation or a mapping such as {'name': 'lund'}$"),
+        ("lundd", "is 'lundd'; .* {'name': 'cloud'}$"),
+        (["lund"], "is of type list; give"),
+    ],
+)
+def test_what_is_no_representation_is_refused(given, rule):
+    with pytest.raises(TaggerError, match=rule):
+        create_tagger("lundnet5", representation=given)
+
+
+@pytest.mark.parametrize(("name", "reads"), [("pfn", "cloud"), ("dense_student", "sequence"), ("cnn_rnn", "several")])
+def test_a_representation_of_another_kind_is_refused_in_the_name_of_the_tagger(name, reads):
+    rule = f"^{name} reads the representation {reads}, not lund$"
+    for given in ({"name": "lund"}, LundRepresentation()):
+        with pytest.raises(TaggerError, match=rule):
+            create_tagger(name, representation=given)
+    with pytest.raises(TaggerError, match=r"^lundnet5 reads the representation lund, not cloud$"):
+        lundnet5(2, CloudRepresentation())
+    with pytest.raises(TaggerError, match=r"^ParticleFlowNetwork reads"):
+        ParticleFlowNetwork(2, LundRepresentation())

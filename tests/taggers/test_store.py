@@ -12,9 +12,14 @@ from jetforge.errors import TaggerError
 from jetforge.taggers import create_tagger, load_tagger, save_tagger
 
 
+def scaled(**settings):
+    """Return a tagger whose representation has a normalisation."""
+    return create_tagger("lundnet2", representation={"mean": [0.0, 0.0], "std": [1.0, 1.0]}, **settings)
+
+
 @pytest.fixture
 def saved(tmp_path):
-    save_tagger(create_tagger("lundnet2", channels=[4, 4], fusion=8, hidden=8), tmp_path)
+    save_tagger(scaled(channels=[4, 4], fusion=8, hidden=8), tmp_path)
     return tmp_path
 
 
@@ -84,7 +89,7 @@ def test_one_flipped_bit(saved):
     [
         ({"format_version": 2}, ["format version 2"]),
         ({"format_version": None}, ["format version None"]),
-        ({"name": "lundnet9"}, ["unknown tagger 'lundnet9'"]),
+        ({"name": "lundnet9"}, ["the tagger lundnet9 is not registered; import the module that registers it"]),
         ({"name": 3}, ["name is missing or no str"]),
         ({"arguments": {"width": 3}}, ["knows no width"]),
         ({"arguments": {"channels": "ab"}}, ["channels"]),
@@ -126,14 +131,14 @@ def test_tensor_of_another_kind(saved, tensor):
 def test_weights_that_are_not_finite(saved, value):
     rewrite_weights(saved, lambda state: state["output.bias"].fill_(value))
     refuse(saved, "tagger.safetensors", "output.bias", "not finite")
-    tagger = create_tagger("lundnet2")
+    tagger = scaled()
     tagger.output.bias.data.fill_(value)
     with pytest.raises(TaggerError, match=r"output\.bias are not finite"):
         save_tagger(tagger, saved)
 
 
 def test_provenance_must_be_json(tmp_path):
-    tagger = create_tagger("lundnet2")
+    tagger = scaled()
     tagger.provenance = {"seed": object()}
     with pytest.raises(TaggerError, match="no JSON"):
         save_tagger(tagger, tmp_path / "run")
@@ -141,7 +146,13 @@ def test_provenance_must_be_json(tmp_path):
 
 
 def test_a_tagger_without_a_name_cannot_be_saved(tmp_path):
-    tagger = create_tagger("lundnet2")
+    tagger = scaled()
     tagger.name = ""
     with pytest.raises(TaggerError, match="create_tagger"):
         save_tagger(tagger, tmp_path)
+
+
+def test_a_tagger_that_could_not_predict_cannot_be_saved(tmp_path):
+    with pytest.raises(TaggerError, match=r"^cannot save lundnet2: .* fit its representation first"):
+        save_tagger(create_tagger("lundnet2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -35,7 +35,7 @@ def import_weights(
     from jetforge.taggers import save_tagger
     from jetforge.taggers.checkpoints.read import import_weights as import_file
 
-    names = None if classes is None else [name.strip() for name in classes.split(",")]
+    names = None if classes is None else _names(classes)
     tagger = import_file(file, names)
     _make_room(out, overwrite)
     save_tagger(tagger, out)
@@ -44,6 +44,13 @@ def import_weights(
     print(f"run            {out}: {tagger.name}\nrepresentation {_settings(tagger.representation)}")
     if tagger.classes == tuple(map(str, range(len(tagger.classes)))):
         print("The file does not say what its classes are: name them with --classes to evaluate the tagger.")
+
+
+def _names(classes: str) -> list[str]:
+    names = [name.strip() for name in classes.split(",")]
+    if not all(names):
+        raise JetforgeError(f"--classes '{classes}': a name is empty; put one comma between two names, as in qcd,top")
+    return names
 
 
 def _settings(representation: Representation) -> str:
@@ -62,6 +69,8 @@ def _make_room(run: Path, overwrite: bool) -> None:
     from jetforge.learning.run import RECIPE_NAME, remove_run
     from jetforge.taggers.store import DESCRIPTION_NAME
 
+    if run.exists() and not run.is_dir():
+        raise JetforgeError(f"{run}: a file, where the directory of the run is to be; choose another name")
     there = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
     if not there:
         return

@@ -46,7 +46,9 @@ def info(
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
     elif (Path(what) / "recipe.yaml").is_file():
-        raise JetforgeError(f"{what}: the training is unfinished; run the command that made it again to go on")
+        from jetforge.learning.run import refuse_unfinished
+
+        refuse_unfinished(Path(what))
     else:
         _suggest(what)
         _dataset(Path(what), verify, provenance)

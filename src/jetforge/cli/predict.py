@@ -27,6 +27,9 @@ def predict(
     """Write the scores of a trained tagger to a Parquet file, a row a jet."""
     from jetforge.deploy.predict import predict as predict_dataset
 
+    notes: list[str] = []
     with jets_bar("scoring") as on_progress:
-        num_jets = predict_dataset(run, data, out, split=split, device=device, on_progress=on_progress)
-    print(f"{out}: scores of the {num_jets:,} jets of the split {split}")
+        num_jets = predict_dataset(
+            run, data, out, split=split, device=device, on_progress=on_progress, on_note=notes.append
+        )
+    print("\n".join([f"{out}: scores of the {num_jets:,} jets of the split {split}", *notes]))

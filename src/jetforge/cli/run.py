@@ -36,6 +36,7 @@ def run(
     steps = {
         "generate": f"jets       {loaded.data}",
         "train": f"training   {loaded.tagger.name} into {loaded.out}",
+        "trained": f"trained    {loaded.tagger.name} already, in {loaded.out}",
         "evaluate": f"measuring  on the {loaded.evaluation.split} jets",
     }
     with generation_bar() as on_generated, jets_bar("scoring") as on_scored:

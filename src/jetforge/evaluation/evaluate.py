@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jetforge.evaluation.metrics import discriminant, evaluate_classes
 from jetforge.evaluation.plots import plot_learning_curve, plot_rejection_by_bin, plot_roc, plot_scores
 from jetforge.evaluation.report import write_report
 from jetforge.evaluation.roc import roc_curve
-from jetforge.evaluation.scoring import load_for_scoring, score_dataset
+from jetforge.evaluation.scoring import load_for_scoring, refuse_unknown_classes, score_dataset
 from jetforge.evaluation.tables import bin_table
 from jetforge.files import write_atomically
 from jetforge.jets import Dataset, Jets, open_dataset
@@ -88,9 +88,9 @@ def evaluate(
     Raises
     ------
     DataError
-        If the dataset is broken, or holds one class only.
+        If the dataset is broken, lacks a class of the tagger's, or has one that the tagger does not know.
     TaggerError
-        If there is no whole tagger.
+        If there is no whole tagger, or its training is unfinished.
     """
     check_method(interval)
     tagger = load_for_scoring(run, device)
@@ -99,7 +99,10 @@ def evaluate(
         raise DataError(
             f"{dataset.path}: its jets have no labels, so nothing is measured; score them: jetforge predict"
         )
+    refuse_unknown_classes(tagger, dataset)
+    _refuse_missing_classes(tagger, dataset, split, dataset.classes)
     scored = _score(tagger, dataset, split, on_progress)
+    _refuse_missing_classes(tagger, dataset, split, {tagger.classes[label] for label in np.unique(scored.labels)})
     folder = Path(run if out is None else out)
     if folder.suffix == ".json":
         folder = folder.parent
@@ -121,6 +124,17 @@ def evaluate(
         command=command,
     )
     return metrics
+
+
+def _refuse_missing_classes(tagger: Tagger, dataset: Dataset, split: str, there: Collection[str]) -> None:
+    missing = [name for name in tagger.classes if name not in there]
+    # An unknown or empty split is told better when it is read.
+    if missing and dataset.num_jets(split):
+        raise DataError(
+            f"{dataset.path}: no jets of class {', '.join(missing)} in the split '{split}'; the tagger tells "
+            f"{', '.join(tagger.classes)} apart and is measured on all of them: take a dataset that has them, or score "
+            "these jets without measuring: jetforge predict"
+        )
 
 
 def _score(tagger: Tagger, dataset: Dataset, split: str, on_progress: Callable[[int, int], None]) -> _Scored:

@@ -13,6 +13,7 @@ import torch
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets import Dataset, Jets
+from jetforge.learning.run import refuse_unfinished
 from jetforge.taggers import Tagger, load_tagger
 
 _BLOCK_JETS = 20_000
@@ -24,16 +25,42 @@ def load_for_scoring(path: str | Path, device: str = "auto") -> Tagger:
     Raises
     ------
     JetforgeError
-        If there is no such tagger or no such device.
+        If there is no such tagger, its training is unfinished, or there is no such device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise JetforgeError(f"device '{device}': there are cpu, cuda, cuda:N and auto")
+    refuse_unfinished(Path(path))
     try:
         return load_tagger(path).to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:
         raise JetforgeError(f"device '{device}': {str(error).splitlines()[0]}; try --device cpu") from None
+
+
+def unknown_classes(tagger: Tagger, dataset: Dataset) -> tuple[str, ...]:
+    """Return the classes of a labelled dataset that a tagger does not know."""
+    return tuple(name for name in dataset.classes if name not in tagger.classes) if dataset.labelled else ()
+
+
+def refuse_unknown_classes(tagger: Tagger, dataset: Dataset) -> None:
+    """Refuse a dataset whose labels cannot be turned into a tagger's.
+
+    Raises
+    ------
+    DataError
+        If the dataset holds a class that the tagger does not know.
+    """
+    unknown = unknown_classes(tagger, dataset)
+    if not unknown:
+        return
+    name, known = unknown[0], tagger.classes
+    near = next((other for other in known if other.lower() == name.lower()), None)
+    raise DataError(
+        f"{dataset.path}: class '{name}' is unknown to the tagger, which tells {', '.join(known)} apart"
+        f"{'' if near is None else f' (did you mean {near}?)'}; make the dataset anew with the names that the tagger "
+        "has, or score its jets without measuring: jetforge predict"
+    )
 
 
 def score_dataset(
@@ -41,6 +68,7 @@ def score_dataset(
     dataset: Dataset,
     split: str,
     *,
+    labels: bool = True,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[tuple[Jets, npt.NDArray[np.float64]]]:
     """Yield blocks of jets with their scores, in the dataset's order.
@@ -51,26 +79,27 @@ def score_dataset(
         A trained one.
     dataset, split
         Which jets.
+    labels
+        Turn the labels of the jets into the tagger's numbering of the classes; False leaves them as they are.
     on_progress
         Called with jets done and jets in all.
 
     Yields
     ------
     jets : Jets
-        A block; its labels, if it has any, are turned into the tagger's numbering of the classes.
+        A block.
     scores : array (n_jets, n_classes)
         Probabilities.
 
     Raises
     ------
     DataError
-        If the dataset holds a class that the tagger does not know.
+        If the labels are to be turned, and the dataset holds a class that the tagger does not know.
     """
-    unknown = [name for name in dataset.classes if name not in tagger.classes] if dataset.labelled else []
-    if unknown:
-        known = ", ".join(tagger.classes)
-        raise DataError(f"{dataset.path}: class '{unknown[0]}' is unknown to the tagger, which tells {known} apart")
-    number_of = np.array([tagger.classes.index(name) for name in dataset.classes]) if dataset.labelled else None
+    number_of = None
+    if labels and dataset.labelled:
+        refuse_unknown_classes(tagger, dataset)
+        number_of = np.array([tagger.classes.index(name) for name in dataset.classes])
     done, total = 0, dataset.num_jets(split)
     columns = dataset.present(tagger.representation.columns)
     for block in dataset.blocks(split, block_jets=_BLOCK_JETS, columns=columns):

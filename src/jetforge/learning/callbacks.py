@@ -13,12 +13,12 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from jetforge.errors import DataError, Interrupted, JetforgeError
+from jetforge.errors import Interrupted, JetforgeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.module import TrainingModule, batches_before_resume
 from jetforge.learning.recipe import TrainingSection
-from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME, read_metrics
+from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME, other_jets, read_metrics
 from jetforge.taggers import save_tagger
 
 # Several processes ask one another every so many steps whether to stop or to save: each time costs a message.
@@ -41,13 +41,6 @@ def within_epoch(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Say whether a batch ended a step of the optimiser, but not the epoch: gradients are in no checkpoint."""
     last = batch_idx + 1 >= trainer.num_training_batches
     return not last and (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-
-
-def other_jets(dataset: Dataset, run: Path) -> DataError:
-    """Return the error for a run that was trained on other jets than those that are there now."""
-    return DataError(
-        f"{dataset.path}: not the jets that {run} was trained on; choose another run directory, or --overwrite"
-    )
 
 
 class EpochRecorder(pl.Callback):

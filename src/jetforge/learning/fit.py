@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,26 +18,24 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.utils.deterministic
-import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from jetforge.errors import DataError, JetforgeError, RecipeError, first_line
+from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, first_line
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.edit.fields import each_part
 from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
-from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress, other_jets
+from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress
 from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
 from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
-from jetforge.learning.recipe import Recipe, TrainingSection, make_recipe
-from jetforge.learning.run import BEST_FOLDER, METRICS_NAME, RECIPE_NAME, remove_run
+from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
+from jetforge.learning.run import BEST_FOLDER, METRICS_NAME, prepare_run
 from jetforge.representations import DenseBatch
-from jetforge.taggers import Tagger, create_tagger, keep_freed_memory, load_tagger, save_tagger
+from jetforge.taggers import Tagger, keep_freed_memory, load_tagger, save_tagger
 from jetforge.taggers.boosted_trees import BoostedTrees
-from jetforge.taggers.store import DESCRIPTION_NAME
 
 # What cannot be compiled is told in one line, not in thousands.
 _TALKATIVE = {
@@ -97,22 +95,16 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     _check_trainable(dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
-    tagger = create_tagger(
-        recipe.tagger.name,
-        num_classes=len(dataset.classes),
-        representation=recipe.representation or None,
-        **recipe.tagger.arguments,
-    )
+    tagger = tagger_of(recipe, len(dataset.classes))
     if not tagger.trained_by_gradient:
-        _check_settings(recipe)
-        if not _prepare(run, recipe, dataset, overwrite):
+        if not prepare_run(recipe, dataset, overwrite=overwrite):
             _boost(recipe, dataset, tagger)
         return load_tagger(run)
     target = _auxiliary_target(recipe.training, dataset)
     with _quiet_lightning():
         recorder = EpochRecorder(run, recipe.training, dataset)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
-        if _prepare(run, recipe, dataset, overwrite):
+        if prepare_run(recipe, dataset, overwrite=overwrite):
             return load_tagger(run)
         _train(recipe, dataset, tagger, trainer, recorder, target)
     if not trainer.is_global_zero:
@@ -213,19 +205,24 @@ def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exc
     return error
 
 
-def _check_settings(recipe: Recipe) -> None:
-    """Refuse settings of the training that would count for nothing without steps of an optimiser."""
-    usual, harmless = TrainingSection(), ("seed", "monitor", "cache_jets", "checkpoint_minutes")
-    for name in TrainingSection.model_fields:
-        if name not in harmless and getattr(recipe.training, name) != getattr(usual, name):
-            raise RecipeError(
-                f"training.{name}: {recipe.tagger.name} is not trained by gradients and has no use for it; leave it "
-                "out, and set tagger.arguments"
-            )
-
-
 def _boost(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
-    """Fit a tagger that does not learn by gradients, measure it, and write it into the run directory."""
+    """Fit a tagger that does not learn by gradients, measure it, and write it into the run directory.
+
+    Raises
+    ------
+    Interrupted
+        By Ctrl-C: such a fit has no checkpoints to go on from.
+    """
+    try:
+        _fit_at_once(recipe, dataset, tagger)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; {tagger.name} is fitted in one go, nothing of which is kept: run the same command again to "
+            "fit it from the start"
+        ) from None
+
+
+def _fit_at_once(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
     run, start = Path(recipe.out), time.monotonic()
     with Console(stderr=True).status("fitting"):
         _initialise(tagger, dataset)
@@ -273,57 +270,6 @@ def _initialise(tagger: Tagger, dataset: Dataset) -> None:
         "fingerprint": dataset.fingerprint,
         **dataset.manifest.provenance,
     }
-
-
-def _prepare(run: Path, recipe: Recipe, dataset: Dataset, overwrite: bool) -> bool:
-    """Make the run directory ready; return True if it already holds this very run, finished."""
-    path = run / RECIPE_NAME
-    if overwrite:
-        remove_run(run)
-    elif not path.is_file():
-        strangers = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
-        if strangers:
-            raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); choose a new directory")
-    else:
-        changed = _differences(path, recipe)
-        if changed:
-            raise RecipeError(
-                f"{run}: holds a run of another recipe ({'; '.join(changed)}); choose another directory, or --overwrite"
-            )
-        if (run / DESCRIPTION_NAME).is_file():
-            if load_tagger(run).provenance.get("fingerprint") != dataset.fingerprint:
-                raise other_jets(dataset, run)
-            return True
-    write_atomically(path, recipe.to_yaml().encode())
-    return False
-
-
-def _differences(path: Path, recipe: Recipe) -> list[str]:
-    try:
-        earlier = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise RecipeError(f"{path}: not valid YAML; choose another directory, or --overwrite") from None
-    if not isinstance(earlier, dict):
-        raise RecipeError(f"{path}: not a recipe; choose another directory, or --overwrite")
-    # A field that there was not yet when the run began had its default.
-    with suppress(RecipeError):
-        earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
-    wanted = yaml.safe_load(recipe.to_yaml())
-    # How the run is measured may change after it; what was trained may not.
-    names = ("data", "tagger", "representation", "training")
-    flat = [(_flatten(earlier.get(name), name), _flatten(wanted[name], name)) for name in names]
-    return [
-        f"{key}: {old.get(key)} there, {new.get(key)} asked for"
-        for old, new in flat
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _flatten(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {name: value}
-    return {key: leaf for k, v in value.items() for key, leaf in _flatten(v, f"{name}.{k}").items()}
 
 
 def _check_trainable(dataset: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from jetforge.errors import RecipeError
+from jetforge.errors import JetforgeError, RecipeError
+from jetforge.taggers import Tagger, create_tagger, list_taggers
 from jetforge.yaml_files import line_of, read_yaml
 
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -134,6 +136,14 @@ class Recipe(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
+# Says where a field stands, for an error: a function of the keys that lead to it.
+Place = Callable[[tuple[Any, ...]], str]
+
+
+def _nowhere(location: tuple[Any, ...]) -> str:
+    return ""
+
+
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe.
 
@@ -150,16 +160,24 @@ def load_recipe(path: str | Path) -> Recipe:
     ------
     RecipeError
         One line for all mistakes, each with its line in the file, its field, and the field that may have been meant.
+    JetforgeError
+        If there is no such tagger, or it or its representation cannot have such settings; also with line and field.
     """
     path = Path(path)
     values, root = read_yaml(path, "a recipe")
     if not isinstance(values, dict):
         raise RecipeError(f"{path}:1: a recipe is a mapping of fields such as data, out and tagger")
-    return make_recipe(values, lambda location: f"{path}:{line_of(root, location)}: ")
+
+    def place(location: tuple[Any, ...]) -> str:
+        return f"{path}:{line_of(root, location)}: "
+
+    recipe = make_recipe(values, place)
+    tagger_of(recipe, where=place)
+    return recipe
 
 
-def make_recipe(values: Mapping[str, Any], where: Callable[[tuple[Any, ...]], str] = lambda location: "") -> Recipe:
-    """Check plain values and return the recipe.
+def make_recipe(values: Mapping[str, Any], where: Place = _nowhere) -> Recipe:
+    """Check plain values and return the recipe; whether such a tagger can be made is left to `tagger_of`.
 
     Parameters
     ----------
@@ -179,24 +197,125 @@ def make_recipe(values: Mapping[str, Any], where: Callable[[tuple[Any, ...]], st
         raise RecipeError("; ".join(_describe(mistake, where) for mistake in error.errors())) from None
 
 
-def _describe(mistake: Any, place: Callable[[tuple[Any, ...]], str]) -> str:
-    location = tuple(mistake["loc"])
-    where = place(location) + ".".join(map(str, location))
-    if mistake["type"] == "extra_forbidden":
-        known = _known_fields(location[:-1])
+def tagger_of(recipe: Recipe, num_classes: int = 2, where: Place = _nowhere) -> Tagger:
+    """Return a new tagger as a recipe wants it.
+
+    Parameters
+    ----------
+    recipe
+        What is wanted.
+    num_classes
+        Number of classes, which is the dataset's.
+    where
+        Says where a field stands, for the error.
+
+    Raises
+    ------
+    JetforgeError
+        What `jetforge.create_tagger` raises, with the field that is to blame.
+    RecipeError
+        If a setting of the training has no meaning for the tagger.
+    """
+    try:
+        tagger = _create(recipe, num_classes, recipe.representation)
+    except JetforgeError as error:
+        blamed = _blamed(recipe, num_classes, str(error))
+        raise type(error)(f"{where(blamed)}{'.'.join(blamed)}: {error}") from None
+    if not tagger.trained_by_gradient:
+        _refuse_idle_settings(recipe, where)
+    return tagger
+
+
+def _create(recipe: Recipe, num_classes: int, representation: Mapping[str, Any]) -> Tagger:
+    return create_tagger(
+        recipe.tagger.name, num_classes, representation=representation or None, **recipe.tagger.arguments
+    )
+
+
+def _blamed(recipe: Recipe, num_classes: int, message: str) -> tuple[str, ...]:
+    """Return the field for which a tagger could not be made."""
+    if recipe.tagger.name not in list_taggers():
+        return ("tagger", "name")
+    section: tuple[str, ...] = ("representation",)
+    given = recipe.representation
+    try:
+        _create(recipe, num_classes, {})
+    except JetforgeError as error:
+        if not given or str(error) == message:
+            section, given = ("tagger", "arguments"), recipe.tagger.arguments
+    named = [(match.start(), key) for key in given if (match := re.search(rf"\b{re.escape(key)}\b", message))]
+    return (*section, min(named)[1]) if named else section
+
+
+def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
+    """Refuse settings of the training that would count for nothing without steps of an optimiser."""
+    usual, harmless = TrainingSection(), ("seed", "monitor", "cache_jets", "checkpoint_minutes")
+    for name in TrainingSection.model_fields:
+        if name not in harmless and getattr(recipe.training, name) != getattr(usual, name):
+            raise RecipeError(
+                f"{where(('training', name))}training.{name}: {recipe.tagger.name} is not trained by gradients and has "
+                "no use for it; leave it out, and set tagger.arguments"
+            )
+
+
+_SECTIONS: dict[tuple[Any, ...], type[BaseModel]] = {
+    (): Recipe, ("generate",): GenerateSection, ("tagger",): TaggerSection, ("training",): TrainingSection,
+    ("training", "auxiliary"): AuxiliarySection, ("evaluation",): EvaluationSection,
+}  # fmt: skip
+
+# What a field must be, by the name of pydantic's rule that it breaks.
+_KINDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "string_type": "must be a text",
+}
+_LISTS = {
+    ("generate", "presets"): "[toptag-top, toptag-qcd]",
+    ("generate", "split"): "[0.8, 0.1, 0.1]",
+    ("training", "betas"): "[0.9, 0.999]",
+}
+_SHOWN = 60
+
+
+def _describe(mistake: Any, place: Place) -> str:
+    location, kind, given = tuple(mistake["loc"]), mistake["type"], mistake["input"]
+    missing = kind == "missing"
+    if missing and isinstance(location[-1], int):  # a list that is too short
+        location, missing = location[:-1], False
+    where = place(location) + (".".join(map(str, location)) or "recipe")
+    if missing:
+        return f"{where}: this field is missing"
+    if kind == "extra_forbidden":
+        known = list(_SECTIONS[location[:-1]].model_fields)
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(known)}"
         return f"{where}: no such field; {hint}"
-    if mistake["type"] == "missing":
-        return f"{where}: this field is missing"
-    message = mistake["msg"][0].lower() + mistake["msg"][1:]
-    return f"{where}: {message}, not {mistake['input']!r}"
+    if kind == "value_error":  # a rule of our own, which says it all
+        return f"{where}: {mistake['ctx']['error']}"
+    shown = "nothing" if given is None else repr(given)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return f"{where}: {_rule(mistake, location)}, not {shown}{_hint(mistake)}"
 
 
-def _known_fields(location: tuple[Any, ...]) -> list[str]:
-    sections: dict[tuple[Any, ...], type[BaseModel]] = {
-        (): Recipe, ("generate",): GenerateSection, ("tagger",): TaggerSection, ("training",): TrainingSection,
-        ("training", "auxiliary"): AuxiliarySection, ("evaluation",): EvaluationSection,
-    }  # fmt: skip
-    model = sections[location]
-    return list(model.model_fields)
+def _rule(mistake: Any, location: tuple[Any, ...]) -> str:
+    """Say what a field must be."""
+    kind = mistake["type"]
+    if location in _LISTS and kind in ("tuple_type", "missing", "too_short", "too_long"):
+        return f"must be a list such as {_LISTS[location]}"
+    if kind in ("model_type", "dict_type"):
+        fields = ", ".join(list(_SECTIONS[location].model_fields)[:3]) if location in _SECTIONS else ""
+        section = f"a section with fields such as {fields}" if fields else "a section with its settings"
+        named = {("tagger",): "the name of a tagger or ", ("representation",): "the name of a representation or "}
+        return f"must be {named.get(location, '')}{section}"
+    message: str = mistake["msg"]
+    return _KINDS.get(kind) or message.replace("Input should be", "must be", 1)
+
+
+def _hint(mistake: Any) -> str:
+    """Return what may have been meant where one of some words is wanted."""
+    if mistake["type"] != "literal_error":
+        return ""
+    words = re.findall(r"'([^']*)'", mistake["ctx"]["expected"])
+    near = difflib.get_close_matches(str(mistake["input"]).lower(), words, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""

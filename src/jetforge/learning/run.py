@@ -1,12 +1,20 @@
-"""The files of a run directory."""
+"""The files of a run directory: which there are, whose they are, and what they say of how far a training is."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from jetforge.errors import DataError
+import yaml
+
+from jetforge.errors import DataError, RecipeError, TaggerError
+from jetforge.files import write_atomically
+from jetforge.jets.dataset import Dataset
+from jetforge.learning.recipe import Recipe, make_recipe
+from jetforge.taggers import load_tagger
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 RECIPE_NAME = "recipe.yaml"
@@ -47,3 +55,118 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
         except (ValueError, TypeError, KeyError):
             raise DataError(f"{path}:{number}: not a row of measured values; remove the line") from None
     return rows
+
+
+def refuse_unfinished(run: Path) -> None:
+    """Refuse a run directory whose training has not ended.
+
+    Raises
+    ------
+    TaggerError
+        If the directory holds a recipe and no tagger.
+    """
+    if (run / DESCRIPTION_NAME).is_file() or not (run / RECIPE_NAME).is_file():
+        return
+    if (run / LAST_CHECKPOINT).is_file():
+        raise TaggerError(f"{run}: the training is unfinished; run the command that made it again to go on")
+    raise TaggerError(
+        f"{run}: the training is unfinished and has no checkpoint; run the command that made it again, which trains "
+        "from the start"
+    )
+
+
+def other_jets(dataset: Dataset, run: Path) -> DataError:
+    """Return the error for a run that was trained on other jets than those that are there now."""
+    return DataError(
+        f"{dataset.path}: not the jets that {run} was trained on; choose another run directory, or --overwrite"
+    )
+
+
+def is_trained(recipe: Recipe, dataset: Dataset) -> bool:
+    """Say whether the recipe's run directory holds this very run, finished.
+
+    Raises
+    ------
+    RecipeError
+        If the directory holds a run of another recipe, or something else.
+    DataError
+        If the run is of other jets.
+    """
+    run = Path(recipe.out)
+    path = run / RECIPE_NAME
+    _refuse_file(run)
+    if not path.is_file():
+        strangers = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
+        if strangers:
+            raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); choose a new directory")
+        return False
+    if not _has_something_to_lose(run):
+        return False
+    changed = _differences(path, recipe)
+    if changed:
+        raise RecipeError(
+            f"{run}: holds a run of another recipe ({'; '.join(changed)}); choose another directory, or --overwrite"
+        )
+    if not (run / DESCRIPTION_NAME).is_file():
+        return False
+    if load_tagger(run).provenance.get("fingerprint") != dataset.fingerprint:
+        raise other_jets(dataset, run)
+    return True
+
+
+def prepare_run(recipe: Recipe, dataset: Dataset, *, overwrite: bool = False) -> bool:
+    """Make the recipe's run directory ready; return True if it already holds this very run, finished.
+
+    Raises
+    ------
+    JetforgeError
+        What `is_trained` raises, unless an earlier run is overwritten; or the directory cannot be written.
+    """
+    run = Path(recipe.out)
+    _refuse_file(run)
+    if overwrite:
+        remove_run(run)
+    elif is_trained(recipe, dataset):
+        return True
+    write_atomically(run / RECIPE_NAME, recipe.to_yaml().encode())
+    return False
+
+
+def _refuse_file(run: Path) -> None:
+    if run.exists() and not run.is_dir():
+        raise RecipeError(f"{run}: a file, where the directory of the run is to be; choose another name")
+
+
+def _has_something_to_lose(run: Path) -> bool:
+    """Say whether a training got as far as a checkpoint or the end of an epoch."""
+    metrics = run / METRICS_NAME
+    kept = any((run / name).is_file() for name in (DESCRIPTION_NAME, LAST_CHECKPOINT))
+    return kept or (metrics.is_file() and metrics.stat().st_size > 0)
+
+
+def _differences(path: Path, recipe: Recipe) -> list[str]:
+    try:
+        earlier = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise RecipeError(f"{path}: not valid YAML; choose another directory, or --overwrite") from None
+    if not isinstance(earlier, dict):
+        raise RecipeError(f"{path}: not a recipe; choose another directory, or --overwrite")
+    # A field that there was not yet when the run began had its default.
+    with suppress(RecipeError):
+        earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
+    wanted = yaml.safe_load(recipe.to_yaml())
+    # How the run is measured may change after it; what was trained may not.
+    names = ("data", "tagger", "representation", "training")
+    flat = [(_flatten(earlier.get(name), name), _flatten(wanted[name], name)) for name in names]
+    return [
+        f"{key}: {old.get(key)} there, {new.get(key)} asked for"
+        for old, new in flat
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flatten(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    return {key: leaf for k, v in value.items() for key, leaf in _flatten(v, f"{name}.{k}").items()}

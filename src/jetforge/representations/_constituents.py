@@ -1,5 +1,7 @@
 """What networks read of each constituent, by name; constituents are put in order of pT, hardest first."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from math import log as _log
 from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -52,6 +54,9 @@ TRACK_FEATURES = ("tanh_d0", "d0_error", "tanh_dz", "dz_error")
 CONSTITUENT_FEATURES = tuple(dict.fromkeys((*KINEMATIC_FEATURES, *FLAVOUR_FEATURES, *SPECIES, *TRACK_FEATURES)))
 """All names of features; any further column of the constituents goes by its own name."""
 
+_FIXED_COLUMNS = ("pid", *dict.fromkeys(name.removeprefix("tanh_") for name in TRACK_FEATURES))
+"""Columns that have these names wherever they are there."""
+
 _CODES = {name: code for code, name in enumerate(KINEMATIC_FEATURES)}
 _SMALLEST = 1e-12  # GeV, and fractions: logarithms stay finite
 _LOG_SMALLEST = _log(_SMALLEST)
@@ -69,24 +74,100 @@ class ChosenConstituents(NamedTuple):
     features: NDArray[np.float32]
 
 
-def check_features(what: str, features: Any, least: int = 1) -> tuple[str, ...]:
-    """Return names of features as a tuple.
+def check_names(what: str, setting: str, given: Any, example: str, least: int = 1) -> tuple[str, ...]:
+    """Return the names that a setting of a representation holds as a tuple.
+
+    Parameters
+    ----------
+    what, setting : str
+        The representation and its setting, for errors.
+    given : sequence of str
+        The names.
+    example : str
+        What the setting could be, for errors.
+    least : int
+        How many there must be.
 
     Raises
     ------
     JetforgeError
-        If they are no names, or one is named twice.
+        If they are no names, or too few, or one is there twice.
     """
-    names = tuple(features) if not isinstance(features, str) else ()
+    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (None,)
     if len(names) < least or not all(isinstance(name, str) and name for name in names):
-        raise JetforgeError(f"{what}: features are {features!r}; give a list of names, such as [deta, dphi, log_pt]")
+        raise JetforgeError(f"{what}: {setting} is {given!r}; give a list of names, such as {example}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise JetforgeError(f"{what}: the feature '{twice[0]}' is named twice")
+        raise JetforgeError(f"{what}: {setting}: '{twice[0]}' is named twice")
     return names
 
 
-def check_length(what: str, max_constituents: Any) -> int | None:
+def check_columns(
+    what: str, jets: "Jets | ak.Array", features: tuple[str, ...], known: tuple[str, ...] = CONSTITUENT_FEATURES
+) -> None:
+    """Refuse features that are not known and no column, and those of columns that are not there.
+
+    Parameters
+    ----------
+    what : str
+        The representation, for errors.
+    jets : Jets or awkward array of constituents
+        What the features are made of.
+    features : tuple of str
+        Their names.
+    known : tuple of str
+        The features that may have been meant, beside the columns.
+
+    Raises
+    ------
+    DataError
+        It names the feature, and what may have been meant or which column it needs.
+    """
+    present = _columns_at_hand(jets)
+    for name in features:
+        if name in _CODES or name in present:
+            continue
+        if name in CONSTITUENT_FEATURES or name in _FIXED_COLUMNS:
+            need_one_of(f"{what}: feature '{name}'", jets, _alternatives(name))
+            continue
+        spelt = {each.lower(): each for each in (*known, *_FIXED_COLUMNS, *present)}
+        near = get_close_matches(name.lower(), spelt, n=1)
+        listed = "jetforge.representations.CONSTITUENT_FEATURES lists the features"
+        hint = f"did you mean {spelt[near[0]]}?" if near else f"{listed}; at hand are {', '.join(present) or 'none'}"
+        raise DataError(
+            f"{what}: the feature '{name}' is none of jetforge's and the constituents have no such column; {hint}"
+        )
+
+
+def need_one_of(title: str, jets: "Jets | ak.Array", columns: tuple[str, ...]) -> None:
+    """Refuse jets of which the constituents have none of some columns; the error begins with ``title``.
+
+    Raises
+    ------
+    DataError
+        It names the columns, and those that there are.
+    """
+    present = _columns_at_hand(jets)
+    if not any(column in present for column in columns):
+        raise DataError(
+            f"{title} needs the column {' or '.join(columns)}, which the constituents do not have "
+            f"(at hand are {', '.join(present) or 'none'})"
+        )
+
+
+def _columns_at_hand(jets: "Jets | ak.Array") -> tuple[str, ...]:
+    """Return the columns that the constituents came with; of a dataset only those are read that are asked for."""
+    return tuple(jets.fields if isinstance(jets, ak.Array) else getattr(jets, "columns", ()))
+
+
+def _alternatives(name: str) -> tuple[str, ...]:
+    """Return the columns of which a feature that does not follow from the momenta needs one."""
+    if name in FLAVOUR_FEATURES or name in SPECIES:
+        return name, "pid"
+    return (name.removeprefix("tanh_") if name in TRACK_FEATURES else name,)
+
+
+def check_length(what: str, given: Any, setting: str = "max_constituents") -> int | None:
     """Return the largest number of constituents that is kept, or None for all.
 
     Raises
@@ -94,11 +175,11 @@ def check_length(what: str, max_constituents: Any) -> int | None:
     JetforgeError
         If it is no whole number above 0.
     """
-    if max_constituents is None:
+    if given is None:
         return None
-    if isinstance(max_constituents, bool) or not isinstance(max_constituents, int) or max_constituents < 1:
-        raise JetforgeError(f"{what}: max_constituents is {max_constituents!r}; it must be a whole number above 0")
-    return max_constituents
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise JetforgeError(f"{what}: {setting} is {given!r}; it must be a whole number above 0")
+    return given
 
 
 def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
@@ -129,7 +210,7 @@ def chosen_constituents(
     jets : Jets or awkward array of constituents
         Momenta in GeV; other fields as the features need them.
     features : tuple of str
-        Names in `CONSTITUENT_FEATURES`, or of columns.
+        Names in `CONSTITUENT_FEATURES`, or of columns, as `check_columns` has found them.
     max_constituents : int, optional
         How many of a jet are kept; all if not given.
     dtype : numpy type
@@ -170,8 +251,7 @@ def _further(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]
 
 def _flavour(jets: "Jets | ak.Array", flat: FlatJets, name: str) -> NDArray[Any]:
     """Return a flag of flavour: the column of that name, or what the particle number says."""
-    present: Any = getattr(jets, "columns", None) or getattr(jets, "fields", ())
-    if name in present:
+    if name in _columns_at_hand(jets):
         column: NDArray[Any] = numbers_of(jets, flat, name, None)
         return column
     try:

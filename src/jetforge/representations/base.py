@@ -53,6 +53,10 @@ class Representation(ABC):
 
     name: ClassVar[str]
 
+    def __repr__(self) -> str:
+        shown = [f"{name} {_as_text(value)}" for name, value in self.to_dict().items() if _is_shown(name, value)]
+        return f"{type(self).__name__}({'; '.join([*shown, 'fitted' if self.fitted else 'not fitted'])})"
+
     @property
     @abstractmethod
     def fitted(self) -> bool:
@@ -115,15 +119,36 @@ class Representation(ABC):
             raise JetforgeError(f"{cls.name} representation: {error}") from error
 
 
+def _is_shown(name: str, value: Any) -> bool:
+    """Return whether a setting is part of the one line that says what a representation is."""
+    if isinstance(value, list):
+        return bool(value) and name not in ("mean", "std") and not any(isinstance(entry, list) for entry in value)
+    return value is not None
+
+
+def _as_text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 _REPRESENTATIONS: dict[str, type[Representation]] = {}
 
 RepresentationType = TypeVar("RepresentationType", bound=type[Representation])
 
 
 def register_representation(name: str) -> Callable[[RepresentationType], RepresentationType]:
-    """Return a class decorator that makes a representation known under ``name``."""
+    """Return a class decorator that makes a representation known under ``name``.
+
+    The same class defined again, as by a notebook's cell that is run again, takes the place of the earlier one. Any
+    other under a name that is taken is a `JetforgeError`.
+    """
 
     def register(cls: RepresentationType) -> RepresentationType:
+        other = _REPRESENTATIONS.get(name)
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise JetforgeError(
+                f"the representation {name} is registered already, by {other.__module__}.{other.__qualname__}; "
+                "give yours another name"
+            )
         cls.name = name
         _REPRESENTATIONS[name] = cls
         return cls

@@ -8,8 +8,10 @@ import awkward as ak
 import torch
 
 from jetforge.representations._constituents import (
-    check_features,
+    ChosenConstituents,
+    check_columns,
     check_length,
+    check_names,
     chosen_constituents,
     columns_of,
 )
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 PARTICLENET_FEATURES = ("deta", "dphi", "log_pt", "log_energy", "log_pt_rel", "log_energy_rel", "delta_r")
 """Features of arXiv:1902.08570, table 1, without particle identification; ParT's kinematic ones are the same."""
+
+_WHAT = "cloud representation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +79,8 @@ class CloudRepresentation(Representation):
         std: Sequence[float] | None = None,
         clip: float | Sequence[Sequence[float]] | None = None,
     ) -> None:
-        self.features = check_features("cloud representation", features)
-        self.max_constituents = check_length("cloud representation", max_constituents)
+        self.features = check_names(_WHAT, "features", features, "[deta, dphi, log_pt]")
+        self.max_constituents = check_length(_WHAT, max_constituents)
         self._standardisation = Standardisation("cloud", self.features, mean, std, clip)
 
     def __repr__(self) -> str:
@@ -105,12 +109,15 @@ class CloudRepresentation(Representation):
         Raises
         ------
         DataError
-            If there is no constituent, or a feature needs a column that is not there.
+            If there is no constituent, or a feature is unknown or needs a column that is not there.
         """
-        self._standardisation.fit(
-            chosen_constituents(jets, self.features, self.max_constituents).features for jets in blocks
-        )
+        self._standardisation.fit(self._chosen(jets).features for jets in blocks)
         return self
+
+    def _chosen(self, jets: "Jets | ak.Array", *further: str) -> ChosenConstituents:
+        """Return the constituents that are kept, with the features and further ones that follow from the momenta."""
+        check_columns(_WHAT, jets, self.features)
+        return chosen_constituents(jets, (*self.features, *further), self.max_constituents)
 
     def __call__(self, jets: "Jets | ak.Array") -> CloudBatch:
         """Represent jets.
@@ -118,12 +125,11 @@ class CloudRepresentation(Representation):
         Raises
         ------
         DataError
-            If the representation is not fitted, a momentum breaks a rule, or a feature needs a column that is not
-            there.
+            If the representation is not fitted, a momentum breaks a rule, or a feature is unknown or needs a column
+            that is not there.
         """
         self._standardisation.check()
-        names = (*self.features, "deta", "dphi")
-        chosen = chosen_constituents(jets, names, self.max_constituents)
+        chosen = self._chosen(jets, "deta", "dphi")
         features = self._standardisation.apply(chosen.features[:, :-2].copy())
         return CloudBatch(
             torch.from_numpy(features),

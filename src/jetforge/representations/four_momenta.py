@@ -10,9 +10,11 @@ import torch
 from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.flat import flat_of
 from jetforge.representations._constituents import (
+    CONSTITUENT_FEATURES,
     KINEMATIC_FEATURES,
-    check_features,
+    check_columns,
     check_length,
+    check_names,
     chosen_constituents,
     columns_of,
 )
@@ -21,6 +23,9 @@ from jetforge.representations.base import Representation, register_representatio
 
 if TYPE_CHECKING:
     from jetforge.jets import Jets
+
+_WHAT = "four_momenta representation"
+_SCALARS = tuple(name for name in CONSTITUENT_FEATURES if name not in KINEMATIC_FEATURES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,25 +82,29 @@ class FourMomentaRepresentation(Representation):
         massless: bool = False,
     ) -> None:
         if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < float("inf")):
-            raise JetforgeError(f"four_momenta representation: the scale is a positive number of GeV, not {scale!r}")
+            raise JetforgeError(f"{_WHAT}: the scale is a positive number of GeV, not {scale!r}")
         self.scale = None if scale is None else float(scale)
-        self.max_constituents = check_length("four_momenta representation", max_constituents)
-        self.scalars = check_features("four_momenta representation", scalars, least=0)
+        self.max_constituents = check_length(_WHAT, max_constituents)
+        self.scalars = check_names(_WHAT, "scalars", scalars, "[charge, is_electron]", least=0)
         frame_dependent = [name for name in self.scalars if name in KINEMATIC_FEATURES]
         if frame_dependent:
-            raise JetforgeError(
-                f"four_momenta representation: {frame_dependent[0]} depends on the frame; it is no scalar"
-            )
-
+            raise JetforgeError(f"{_WHAT}: {frame_dependent[0]} depends on the frame; it is no scalar")
         if dtype not in ("float32", "float64"):
-            raise JetforgeError(f"four_momenta representation: dtype is {dtype!r}; it must be float32 or float64")
+            raise JetforgeError(f"{_WHAT}: dtype is {dtype!r}; it must be float32 or float64")
         self.dtype = dtype
         if not isinstance(massless, bool):
-            raise JetforgeError(f"four_momenta representation: massless is {massless!r}; it must be true or false")
+            raise JetforgeError(f"{_WHAT}: massless is {massless!r}; it must be true or false")
         self.massless = massless
 
     def __repr__(self) -> str:
-        return f"FourMomentaRepresentation({'not fitted' if self.scale is None else f'scale {self.scale:g} GeV'})"
+        shown = [
+            f"scalars {', '.join(self.scalars)}" if self.scalars else "",
+            f"{self.max_constituents} constituents" if self.max_constituents else "",
+            "" if self.dtype == "float32" else self.dtype,
+            "massless" if self.massless else "",
+            "not fitted" if self.scale is None else f"scale {self.scale:g} GeV",
+        ]
+        return f"FourMomentaRepresentation({'; '.join(filter(None, shown))})"
 
     @property
     def num_features(self) -> int:
@@ -118,10 +127,11 @@ class FourMomentaRepresentation(Representation):
         Raises
         ------
         DataError
-            If there is no constituent with energy.
+            If there is no constituent with energy, or a scalar is unknown or needs a column that is not there.
         """
         total, count = 0.0, 0
         for jets in blocks:
+            check_columns(_WHAT, jets, self.scalars, _SCALARS)
             energy = flat_of(jets).energy
             total, count = total + float(energy.sum()), count + len(energy)
         if not total:
@@ -135,11 +145,12 @@ class FourMomentaRepresentation(Representation):
         Raises
         ------
         DataError
-            If the representation is not fitted, a momentum breaks a rule, or a scalar needs a column that is not
-            there.
+            If the representation is not fitted, a momentum breaks a rule, or a scalar is unknown or needs a column
+            that is not there.
         """
         if self.scale is None:
             raise DataError("the four_momenta representation has no scale yet: call fit on training jets")
+        check_columns(_WHAT, jets, self.scalars, _SCALARS)
         chosen = chosen_constituents(jets, self.scalars, self.max_constituents, self.dtype)
         momenta = torch.from_numpy(chosen.momenta).div_(self.scale)
         if self.massless:

@@ -14,6 +14,7 @@ from jetforge.physics.arguments import flag, known
 from jetforge.physics.images.channels import channel_flags
 from jetforge.physics.images.grid import checked_size, pixel_densities, side_lengths
 from jetforge.physics.images.pixels import ORIGINS, jet_images
+from jetforge.representations._constituents import need_one_of
 from jetforge.representations._dense import DenseBatch
 from jetforge.representations._moments import Moments
 from jetforge.representations.base import Representation, register_representation
@@ -173,6 +174,8 @@ class ImageRepresentation(Representation):
             yield self._images(jets[start : start + block])
 
     def _images(self, jets: "Jets | ak.Array") -> NDArray[Any]:
+        if self.columns:
+            need_one_of("image representation: a channel of charged or neutral constituents", jets, self.columns)
         return jet_images(
             jets,
             self.size,

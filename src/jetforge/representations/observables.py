@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.arguments import number
 from jetforge.physics.by_name.observed import observables, parse
-from jetforge.representations._constituents import check_features, columns_of
+from jetforge.representations._constituents import check_names, columns_of, need_one_of
 from jetforge.representations._dense import DenseBatch
 from jetforge.representations._standard import Standardisation
 from jetforge.representations.base import Representation, register_representation
@@ -34,7 +34,11 @@ STORED = "field:"
 
 _SMALLEST = 1e-8  # logarithms stay finite where an observable is 0, which also says that it is not defined
 _LARGEST = float(np.finfo(np.float32).max)
-_OF_CHARGES = ("jet_charge", "charged_multiplicity", "charged_fraction", "photon_fraction")
+_COLUMNS = {
+    "jet_charge": ("charge", "pid"), "charged_multiplicity": ("charge", "pid"), "charged_fraction": ("charge", "pid"),
+    "photon_fraction": ("pid",),
+}  # fmt: skip
+"""The observables of more than the momenta, and the columns of which each needs one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +94,8 @@ class ObservablesRepresentation(Representation):
         clip: float | None = None,
     ) -> None:
         what = "observables representation"
-        self.names = check_features(what, names)
-        self.log = check_features(what, log, least=0)
+        self.names = check_names(what, "names", names, "[pt, mass, d2]")
+        self.log = check_names(what, "log", log, "[pt, mass]", least=0)
         self._observed = [name for name in self.names if not name.startswith(STORED)]
         self._quantities = {parse(name)[1].name for name in self._observed}
         if STORED in self.names:
@@ -113,7 +117,7 @@ class ObservablesRepresentation(Representation):
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that are read beside the momenta, where they are there."""
-        return columns_of(("charge",)) if self._quantities.intersection(_OF_CHARGES) else ()
+        return columns_of(("charge",)) if self._quantities.intersection(_COLUMNS) else ()
 
     @property
     def fitted(self) -> bool:
@@ -133,6 +137,9 @@ class ObservablesRepresentation(Representation):
 
     def _rows(self, jets: "Jets | ak.Array") -> NDArray[np.float32]:
         """Return the observables, or their logarithms, shape (n_jets, n_observables)."""
+        for name, columns in _COLUMNS.items():
+            if name in self._quantities:
+                need_one_of(f"observables representation: '{name}'", jets, columns)
         table = observables(jets, self._observed, R0=self.R0, z_cut=self.z_cut, beta=self.beta)
         rows = np.empty((len(table), len(self.names)), dtype=np.float32)
         for column, name in enumerate(self.names):

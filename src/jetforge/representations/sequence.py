@@ -16,7 +16,13 @@ from jetforge.physics.images.alignment import hardest_first
 from jetforge.physics.lund.leaf_order import leaf_order
 from jetforge.physics.lund.tree import lund_arrays
 from jetforge.physics.parallel import for_all_jets
-from jetforge.representations._constituents import check_features, chosen_constituents, columns_of
+from jetforge.representations._constituents import (
+    check_columns,
+    check_length,
+    check_names,
+    chosen_constituents,
+    columns_of,
+)
 from jetforge.representations._packed import PackedBatch
 from jetforge.representations._standard import Standardisation
 from jetforge.representations.base import Representation, register_representation
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 
 SEQUENCE_ORDERS = ("pt", "tree", "lund")
 """Orders of a `SequenceRepresentation`."""
+
+_WHAT = "sequence representation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,29 +89,22 @@ class SequenceRepresentation(Representation):
         std: Sequence[float] | None = None,
         clip: float | None = None,
     ) -> None:
-        self.features = check_features("sequence representation", features)
+        self.features = check_names(_WHAT, "features", features, "[deta, dphi, log_pt]")
         if order not in SEQUENCE_ORDERS:
-            raise JetforgeError(
-                f"sequence representation: order is {order!r}; it must be one of {', '.join(SEQUENCE_ORDERS)}"
-            )
+            raise JetforgeError(f"{_WHAT}: order is {order!r}; it must be one of {', '.join(SEQUENCE_ORDERS)}")
         self.order = order
         unknown = [name for name in self.features if order == "lund" and name not in LUND_VARIABLES]
         if unknown:
             raise JetforgeError(
-                f"sequence representation: a declustering has no {unknown[0]}; "
-                f"choose features among {', '.join(LUND_VARIABLES)}"
+                f"{_WHAT}: a declustering has no {unknown[0]}; choose features among {', '.join(LUND_VARIABLES)}"
             )
-        whole = isinstance(max_length, int) and not isinstance(max_length, bool) and max_length > 0
-        if max_length is not None and not whole:
-            raise JetforgeError(
-                f"sequence representation: max_length is {max_length!r}; it must be a whole number above 0"
-            )
-        self.max_length = max_length
+        self.max_length = check_length(_WHAT, max_length, "max_length")
         self._standardisation = Standardisation("sequence", self.features, mean, std, clip)
 
     def __repr__(self) -> str:
         state = "fitted" if self._standardisation.fitted else "not fitted"
-        return f"SequenceRepresentation({', '.join(self.features)}; order {self.order}; {state})"
+        kept = f"max_length {self.max_length}" if self.max_length else "any length"
+        return f"SequenceRepresentation({', '.join(self.features)}; order {self.order}; {kept}; {state})"
 
     @property
     def num_features(self) -> int:
@@ -126,7 +127,7 @@ class SequenceRepresentation(Representation):
         Raises
         ------
         DataError
-            If there is no element, or a feature needs a column that is not there.
+            If there is no element, or a feature is unknown or needs a column that is not there.
         """
         self._standardisation.fit(self._elements(jets)[1] for jets in blocks)
         return self
@@ -137,8 +138,8 @@ class SequenceRepresentation(Representation):
         Raises
         ------
         DataError
-            If the representation is not fitted, a momentum breaks a rule, or a feature needs a column that is not
-            there.
+            If the representation is not fitted, a momentum breaks a rule, or a feature is unknown or needs a column
+            that is not there.
         """
         self._standardisation.check()
         offsets, features = self._elements(jets)
@@ -148,6 +149,7 @@ class SequenceRepresentation(Representation):
         """Return where each jet's elements begin, and their features before scaling."""
         if self.order == "lund":
             return _primary_declusterings(jets, self.features, self.max_length)
+        check_columns(_WHAT, jets, self.features)
         chosen = chosen_constituents(jets, self.features, self.max_length)
         if self.order == "pt":
             return chosen.offsets, chosen.features

@@ -10,9 +10,10 @@ from jetforge.errors import RecipeError
 from jetforge.evaluation.evaluate import evaluate
 from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
+from jetforge.jets.dataset import open_dataset
 from jetforge.learning.fit import Hardware, fit
-from jetforge.learning.recipe import Recipe
-from jetforge.taggers import create_tagger
+from jetforge.learning.recipe import Recipe, tagger_of
+from jetforge.learning.run import is_trained
 
 
 class Outcome(NamedTuple):
@@ -49,7 +50,8 @@ def run_recipe(
     command
         Shown in the report.
     on_stage
-        Called with ``generate``, ``train`` and ``evaluate`` as each begins.
+        Called with ``generate``, ``train`` and ``evaluate`` as each begins; with ``trained`` instead of ``train`` where
+        the run directory holds the trained tagger already.
     on_generated
         Called after each generated part.
     on_scored
@@ -65,7 +67,7 @@ def run_recipe(
         What `jetforge.generate`, `jetforge.fit` and `jetforge.evaluate` raise.
     """
     # A tagger that does not exist is better known before hours of generation than after.
-    create_tagger(recipe.tagger.name, **recipe.tagger.arguments)
+    tagger_of(recipe)
     if recipe.generate is not None:
         on_stage("generate")
         wanted = recipe.generate
@@ -75,7 +77,8 @@ def run_recipe(
         )  # fmt: skip
     elif not Path(recipe.data).exists():
         raise RecipeError(f"data: {recipe.data} does not exist; generate it, or give the recipe a section 'generate'")
-    on_stage("train")
+    trained = not overwrite and is_trained(recipe, open_dataset(recipe.data))
+    on_stage("trained" if trained else "train")
     fit(recipe, hardware=hardware, overwrite=overwrite)
     on_stage("evaluate")
     settings = recipe.evaluation

@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
 from jetforge.errors import TaggerError
-from jetforge.representations import Representation, make_representation
-from jetforge.taggers.base import Tagger
+from jetforge.representations import Representation, list_representations, make_representation
+from jetforge.taggers.base import Tagger, name_being_made
 
 _TAGGERS: dict[str, Callable[..., Tagger]] = {}
 
@@ -19,12 +19,29 @@ AnyTagger = TypeVar("AnyTagger", bound=Tagger)
 def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameters, AnyTagger]:
     """Make a function that returns a tagger known under the function's own name.
 
-    The taggers that it returns know the name and the arguments that they were made with.
+    The taggers that it returns know the name and the arguments that they were made with. The same function defined
+    again, as by a notebook's cell that is run again, takes the place of the earlier one.
+
+    Raises
+    ------
+    TaggerError
+        If another function has the name already.
     """
+    name = make.__name__
+    other = _TAGGERS.get(name)
+    if other is not None and (other.__module__, other.__qualname__) != (make.__module__, make.__qualname__):
+        raise TaggerError(
+            f"the tagger {name} is registered already, by {other.__module__}.{other.__qualname__}; "
+            "give your function another name"
+        )
 
     @wraps(make)
     def named(*values: Parameters.args, **named_values: Parameters.kwargs) -> AnyTagger:
-        tagger = make(*values, **named_values)
+        token = name_being_made.set(name)
+        try:
+            tagger = make(*values, **named_values)
+        finally:
+            name_being_made.reset(token)
         bound = inspect.signature(make).bind(*values, **named_values)
         bound.apply_defaults()
         arguments: dict[str, Any] = {}
@@ -35,12 +52,10 @@ def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameter
                 arguments.update(value)
             else:
                 arguments[parameter] = value
-        tagger.name, tagger.arguments = make.__name__, arguments
+        tagger.name, tagger.arguments = name, arguments
         return tagger
 
-    if make.__name__ in _TAGGERS:
-        raise ValueError(f"two taggers are called {make.__name__}")
-    _TAGGERS[make.__name__] = named
+    _TAGGERS[name] = named
     return named
 
 
@@ -84,19 +99,38 @@ def create_tagger(
     391724
     """
     if name not in _TAGGERS:
-        near = get_close_matches(name, _TAGGERS, n=3, cutoff=0.4) or list_taggers()
-        raise TaggerError(f"unknown tagger {name!r}; did you mean {' or '.join(near)}?")
+        near = _near(str(name))
+        hint = f"did you mean {' or '.join(near)}?" if near else "jetforge info taggers lists them"
+        raise TaggerError(f"unknown tagger {name!r}; {hint}")
     allowed = _argument_names(_TAGGERS[name])
     unknown = sorted(set(arguments) - set(allowed))
     if unknown:
         raise TaggerError(f"tagger {name} knows no {', '.join(unknown)}; its arguments are {', '.join(allowed)}")
-    given = {} if representation is None else {"representation": representation}
+    given = {} if representation is None else {"representation": _checked(representation)}
     if isinstance(representation, Mapping):
         given = {"representation": make_representation(representation, default_representation(name))}
     try:
         return _TAGGERS[name](num_classes=num_classes, **given, **arguments)
     except (TypeError, ValueError) as error:
         raise TaggerError(f"tagger {name}: {error}") from error
+
+
+def _near(name: str) -> list[str]:
+    """Return the names, three at most, that may have been meant, whatever their case."""
+    spelt = {known.lower(): known for known in _TAGGERS}
+    if name.lower() in spelt:
+        return [spelt[name.lower()]]
+    return [spelt[near] for near in get_close_matches(name.lower(), spelt, n=3)]
+
+
+def _checked(representation: Any) -> Representation | Mapping[str, Any]:
+    """Return what is a representation, or its settings; refuse anything else."""
+    if isinstance(representation, Representation | Mapping):
+        return representation
+    is_name = isinstance(representation, str)
+    given = repr(representation) if is_name else f"of type {type(representation).__name__}"
+    name = representation if is_name and representation in list_representations() else "cloud"
+    raise TaggerError(f"representation is {given}; give a Representation or a mapping such as {{'name': '{name}'}}")
 
 
 def default_representation(name: str) -> Representation:

@@ -2,6 +2,7 @@
 
 import itertools
 from abc import ABC, abstractmethod
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     import awkward as ak
 
     from jetforge.jets import Jets
+
+
+name_being_made: ContextVar[str] = ContextVar("name_being_made", default="")
+"""The registered name of the tagger that is being made: it has its own only once it is made."""
 
 
 class Tagger(nn.Module, ABC):
@@ -78,7 +83,7 @@ class Tagger(nn.Module, ABC):
 
     @property
     def _title(self) -> str:
-        return self.name or type(self).__name__
+        return self.name or name_being_made.get() or type(self).__name__
 
     def _check_kind(self, representation: Any) -> None:
         if not isinstance(representation, self.reads):

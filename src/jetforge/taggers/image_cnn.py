@@ -65,9 +65,14 @@ class ImageCNN(Tagger):
         maps, dense = check_widths("maps", maps), check_widths("dense", dense)
         check_whole(kernel=kernel)
         super().__init__(num_classes, representation or ImageRepresentation())
-        self.size = self.representation.size
+        self.size = left = self.representation.size
+        smallest = _smallest_size(len(maps), kernel)
+        if self.size < smallest:
+            raise TaggerError(
+                f"representation.size is {self.size}: images of {self.size} x {self.size} pixels are too small for "
+                f"{len(maps)} maps and a kernel of {kernel}; give at least {smallest}"
+            )
         layers: list[nn.Module] = []
-        left = self.size
         for number, (inputs, outputs) in enumerate(pairwise([self.representation.num_features, *maps])):
             if number == 0:
                 # As in Keras, the odd row and column of zeros are below and to the right.
@@ -78,8 +83,6 @@ class ImageCNN(Tagger):
             if number % 2:
                 layers.append(nn.MaxPool2d(2))
                 left //= 2
-            if left < 1:
-                raise TaggerError(f"images of {self.size} x {self.size} pixels are too small for {len(maps)} maps")
         self.convolutions = nn.Sequential(*layers)
         widths = [maps[-1] * left**2, *dense]
         self.dense = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
@@ -114,6 +117,15 @@ def check_size(batch: ImageBatch, size: int) -> None:
     """
     if batch.values.shape[-1] != size:
         raise TaggerError(f"this network was made for images of {size} pixels a side, not {batch.values.shape[-1]}")
+
+
+def _smallest_size(convolutions: int, kernel: int) -> int:
+    """Return of how many pixels along a side the poolings leave one."""
+    pixels = 1
+    for number in reversed(range(convolutions)):
+        pixels *= 2 if number % 2 else 1
+        pixels = max(1, pixels - (3 - kernel if number else 0))
+    return pixels
 
 
 def _initialise(module: nn.Module) -> None:

@@ -14,7 +14,7 @@ from jetforge._version import __version__
 from jetforge.errors import JetforgeError, TaggerError
 from jetforge.files import write_atomically
 from jetforge.representations import representation_from_dict, representation_to_dict
-from jetforge.taggers._registry import create_tagger
+from jetforge.taggers._registry import create_tagger, list_taggers
 from jetforge.taggers.base import Tagger
 
 FORMAT_VERSION = 1
@@ -53,10 +53,16 @@ def save_tagger(tagger: Tagger, directory: str | os.PathLike[str]) -> Path:
     Raises
     ------
     TaggerError
-        If the tagger has no registered name, a weight is not finite, or a value cannot be written as JSON.
+        If the tagger has no registered name, its representation is not fitted, a weight is not finite, or a value
+        cannot be written as JSON.
     """
     if not tagger.name:
         raise TaggerError("cannot save a tagger without a name: make it with create_tagger")
+    if not tagger.representation.fitted:
+        raise TaggerError(
+            f"cannot save {tagger.name}: without a normalisation it could not predict; fit its representation first, "
+            "on training jets"
+        )
     state = {key: value.detach().cpu().contiguous() for key, value in tagger.state_dict().items()}
     broken = _first_not_finite(state)
     if broken is not None:
@@ -94,16 +100,22 @@ def load_tagger(path: str | os.PathLike[str]) -> Tagger:
     Raises
     ------
     TaggerError
-        If a file is missing or damaged, or the two do not belong together.
+        If a file is missing or damaged, the two do not belong together, or the tagger is not registered.
     """
     source = Path(path)
     description_path = source / DESCRIPTION_NAME if source.is_dir() else source
     description = _read_description(description_path)
+    name = description["name"]
+    if name not in list_taggers():
+        raise TaggerError(
+            f"{description_path}: the tagger {name} is not registered; "
+            "import the module that registers it before loading (from Python)"
+        )
     weights_path = description_path.parent / WEIGHTS_NAME
     state = _read_weights(weights_path, description["weights_sha256"])
     try:
         representation = representation_from_dict(description["representation"])
-        tagger = create_tagger(description["name"], representation=representation, **description["arguments"])
+        tagger = create_tagger(name, representation=representation, **description["arguments"])
     except (JetforgeError, TypeError) as error:
         raise TaggerError(f"{description_path}: {error}") from error
     tagger.classes = tuple(description["classes"])

@@ -21,6 +21,7 @@ from jetforge.taggers._registry import create_tagger
 from jetforge.taggers.base import Tagger
 from jetforge.taggers.checkpoints import lorentznet, lundnet, particle_transformer, particlenet
 from jetforge.taggers.checkpoints.base import ImportedWeights
+from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 _ARCHITECTURES: dict[str, ModuleType] = {
     "LundNet": lundnet,
@@ -87,6 +88,7 @@ def import_weights(path: str | os.PathLike[str], classes: Sequence[str] | None =
         not finite, or there are more or fewer names than classes.
     """
     path = Path(path)
+    _refuse_own(path)
     architecture, state = _recognised(path, read_checkpoint(path))
     imported = _convert(path, architecture, state)
     try:
@@ -105,6 +107,12 @@ def import_weights(path: str | os.PathLike[str], classes: Sequence[str] | None =
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     tagger.provenance = {"imported": {"file": path.name, "sha256": digest, "architecture": architecture}}
     return tagger.eval()
+
+
+def _refuse_own(path: Path) -> None:
+    folder = path if path.is_dir() else path.parent
+    if (path.is_dir() or path.name in (WEIGHTS_NAME, DESCRIPTION_NAME)) and (folder / DESCRIPTION_NAME).is_file():
+        raise TaggerError(f"{path}: already a tagger of jetforge: evaluate and predict take its directory, {folder}")
 
 
 def _kind(path: Path) -> str:
