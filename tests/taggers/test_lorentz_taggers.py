@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from jetforge.cli.info import info
 from jetforge.errors import TaggerError
 from jetforge.jets import Jets
 from jetforge.taggers import create_tagger, list_taggers
@@ -123,15 +124,29 @@ def test_scalars_of_constituents_are_read(name, jets):
         assert (tagger(batch) - tagger(without)).abs().max() > 1e-5
 
 
+def hide(package, monkeypatch):
+    for module in [module for module in sys.modules if module.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
 @from_a_package
 def test_without_the_package_the_name_stays_and_the_error_says_what_to_install(name, monkeypatch):
-    for module in [module for module in sys.modules if module.partition(".")[0] == PACKAGES[name]]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    hide(PACKAGES[name], monkeypatch)
     assert name in list_taggers()
     with pytest.raises(TaggerError, match=rf"tagger {name} needs the package {PACKAGES[name]}: pip install") as error:
         create_tagger(name)
     assert "\n" not in str(error.value)
+
+
+def test_taggers_are_listed_without_the_packages(monkeypatch, capsys):
+    for package in set(PACKAGES.values()):
+        hide(package, monkeypatch)
+    info("taggers")
+    shown = capsys.readouterr().out
+    assert "particlenet" in shown
+    for name, package in PACKAGES.items():
+        assert f"tagger {name} needs the package {package}: pip install" in shown
 
 
 @every_tagger

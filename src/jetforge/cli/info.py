@@ -90,11 +90,16 @@ def _presets() -> None:
 
 
 def _taggers() -> None:
+    from jetforge.errors import TaggerError
     from jetforge.taggers import create_tagger, list_taggers
 
-    rows = []
+    rows, absent = [], []
     for name in list_taggers():
-        tagger = create_tagger(name)
+        try:
+            tagger = create_tagger(name)
+        except TaggerError as error:  # a package that not everyone installs
+            absent.append(str(error))
+            continue
         rows.append(
             {
                 "tagger": name,
@@ -103,6 +108,8 @@ def _taggers() -> None:
             }
         )
     print_table(rows)
+    for reason in absent:
+        print(reason)
 
 
 def _formats() -> None:
