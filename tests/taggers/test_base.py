@@ -129,6 +129,20 @@ def test_degenerate_batches_are_finite_in_training(name, jets, make_jets, multip
     assert all(torch.isfinite(buffer).all() for buffer in tagger.buffers())
 
 
+@every_network
+@pytest.mark.parametrize("autocast", [False, True])
+def test_jets_without_constituents_are_finite_in_training(name, jets, make_jets, autocast):
+    tagger = fitted(name, jets)
+    for few in (make_jets(0, 3, 0, 5), make_jets(0)):
+        tagger.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = tagger(tagger.representation(few))
+        logits.float().square().sum().backward()
+        assert torch.isfinite(logits).all()
+        assert all(torch.isfinite(parameter.grad).all() for parameter in tagger.parameters())
+    assert all(torch.isfinite(buffer).all() for buffer in tagger.buffers())
+
+
 @every_tagger
 def test_the_order_of_constituents_does_not_matter(name, jets):
     tagger = fitted(name, jets)

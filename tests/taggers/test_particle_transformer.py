@@ -254,20 +254,6 @@ def test_padding_keeps_rows_and_pairs_in_place(make_jets):
     assert jets.by_jet(numbers).flatten().tolist() == list(range(20))
 
 
-@pytest.mark.parametrize("autocast", [False, True])
-def test_jets_without_constituents_are_finite(make_jets, autocast):
-    jets = make_jets(0, 3, 0, 5)
-    tagger = made(jets)
-    for few in (jets, jets[:1]):
-        tagger.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            logits = tagger(tagger.representation(few))
-        logits.float().square().sum().backward()
-        assert torch.isfinite(logits).all()
-        assert all(torch.isfinite(parameter.grad).all() for parameter in tagger.parameters())
-    np.testing.assert_allclose(tagger.predict(jets)[0], tagger.predict(jets[:1])[0], rtol=1e-5)
-
-
 def test_the_statistics_of_pairs_do_not_see_padding(make_jets):
     jets = make_jets(3, 30)
     tagger = made(jets, trim=False)

@@ -1,13 +1,20 @@
 """Features centred and scaled by what training jets showed, or by published numbers."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.representations._moments import Moments
+from jetforge.representations.base import Representation
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+    from jetforge.jets import Jets
 
 # A feature that does not vary is only centred, not blown up.
 _SMALLEST_STD = 1e-6
@@ -136,3 +143,34 @@ class Standardisation:
             "std": None if self.std is None else self.std.tolist(),
             "clip": self.clip.tolist() if isinstance(self.clip, np.ndarray) else self.clip,
         }
+
+
+class StandardisedRepresentation(Representation):
+    """A representation whose elements, constituents or whole jets, are rows of features, each centred and scaled."""
+
+    _standardisation: Standardisation
+
+    @abstractmethod
+    def _rows(self, jets: "Jets | ak.Array") -> NDArray[np.float32]:
+        """Return the features of all elements of some jets before scaling, shape (n_elements, n_features)."""
+
+    @property
+    def num_features(self) -> int:
+        """Number of features of an element."""
+        return len(self._standardisation.names)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether jets can be represented."""
+        return self._standardisation.fitted
+
+    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+        """Find mean and standard deviation of each feature over the elements kept of all jets, unweighted.
+
+        Raises
+        ------
+        DataError
+            If there is no element, or a feature is unknown or needs what the jets do not have.
+        """
+        self._standardisation.fit(self._rows(jets) for jets in blocks)
+        return self

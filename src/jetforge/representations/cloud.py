@@ -1,11 +1,13 @@
 """Particle clouds: the constituents of a jet with their features, where they are, and their momenta."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from jetforge.representations._constituents import (
     ChosenConstituents,
@@ -16,8 +18,8 @@ from jetforge.representations._constituents import (
     columns_of,
 )
 from jetforge.representations._packed import PackedBatch
-from jetforge.representations._standard import Standardisation
-from jetforge.representations.base import Representation, register_representation
+from jetforge.representations._standard import Standardisation, StandardisedRepresentation
+from jetforge.representations.base import register_representation
 
 if TYPE_CHECKING:
     from jetforge.jets import Jets
@@ -51,7 +53,7 @@ class CloudBatch(PackedBatch):
 
 
 @register_representation("cloud")
-class CloudRepresentation(Representation):
+class CloudRepresentation(StandardisedRepresentation):
     """Each jet as its constituents: features, directions relative to the jet, four-momenta.
 
     Parameters
@@ -89,30 +91,13 @@ class CloudRepresentation(Representation):
         return f"CloudRepresentation({', '.join(self.features)}; {kept}; {state})"
 
     @property
-    def num_features(self) -> int:
-        """Number of features of a constituent."""
-        return len(self.features)
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return columns_of(self.features)
 
-    @property
-    def fitted(self) -> bool:
-        """Whether jets can be represented."""
-        return self._standardisation.fitted
-
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
-        """Find mean and standard deviation of each feature over the constituents kept of all jets, unweighted.
-
-        Raises
-        ------
-        DataError
-            If there is no constituent, or a feature is unknown or needs a column that is not there.
-        """
-        self._standardisation.fit(self._chosen(jets).features for jets in blocks)
-        return self
+    def _rows(self, jets: "Jets | ak.Array") -> NDArray[np.float32]:
+        """Return the features of the constituents that are kept, before scaling."""
+        return self._chosen(jets).features
 
     def _chosen(self, jets: "Jets | ak.Array", *further: str) -> ChosenConstituents:
         """Return the constituents that are kept, with the features and further ones that follow from the momenta."""

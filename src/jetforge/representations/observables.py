@@ -1,8 +1,8 @@
 """Observables: each jet as a row of substructure quantities, made of its constituents or stored with it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -14,8 +14,8 @@ from jetforge.physics.arguments import number
 from jetforge.physics.by_name.observed import observables, parse
 from jetforge.representations._constituents import check_names, columns_of, need_one_of
 from jetforge.representations._dense import DenseBatch
-from jetforge.representations._standard import Standardisation
-from jetforge.representations.base import Representation, register_representation
+from jetforge.representations._standard import Standardisation, StandardisedRepresentation
+from jetforge.representations.base import register_representation
 
 if TYPE_CHECKING:
     from jetforge.jets import Jets
@@ -53,7 +53,7 @@ class ObservablesBatch(DenseBatch):
 
 
 @register_representation("observables")
-class ObservablesRepresentation(Representation):
+class ObservablesRepresentation(StandardisedRepresentation):
     """Each jet as a row of observables, centred and scaled.
 
     Parameters
@@ -110,30 +110,9 @@ class ObservablesRepresentation(Representation):
         self._standardisation = Standardisation("observables", self.names, mean, std, clip)
 
     @property
-    def num_features(self) -> int:
-        """Number of observables."""
-        return len(self.names)
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return columns_of(("charge",)) if self._quantities.intersection(_COLUMNS) else ()
-
-    @property
-    def fitted(self) -> bool:
-        """Whether jets can be represented."""
-        return self._standardisation.fitted
-
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
-        """Find mean and standard deviation of each observable over all jets, unweighted.
-
-        Raises
-        ------
-        DataError
-            If there is no jet, or a column or a stored value is missing.
-        """
-        self._standardisation.fit(self._rows(jets) for jets in blocks)
-        return self
 
     def _rows(self, jets: "Jets | ak.Array") -> NDArray[np.float32]:
         """Return the observables, or their logarithms, shape (n_jets, n_observables)."""

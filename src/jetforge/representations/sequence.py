@@ -1,8 +1,8 @@
 """Jets as sequences: constituents or declusterings in an order that means something."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -24,8 +24,8 @@ from jetforge.representations._constituents import (
     columns_of,
 )
 from jetforge.representations._packed import PackedBatch
-from jetforge.representations._standard import Standardisation
-from jetforge.representations.base import Representation, register_representation
+from jetforge.representations._standard import Standardisation, StandardisedRepresentation
+from jetforge.representations.base import register_representation
 from jetforge.representations.cloud import PARTICLENET_FEATURES
 from jetforge.representations.lund import LUND_VARIABLES
 
@@ -55,7 +55,7 @@ class SequenceBatch(PackedBatch):
 
 
 @register_representation("sequence")
-class SequenceRepresentation(Representation):
+class SequenceRepresentation(StandardisedRepresentation):
     """Each jet as a sequence of elements with scaled features.
 
     Parameters
@@ -107,30 +107,13 @@ class SequenceRepresentation(Representation):
         return f"SequenceRepresentation({', '.join(self.features)}; order {self.order}; {kept}; {state})"
 
     @property
-    def num_features(self) -> int:
-        """Number of features of an element."""
-        return len(self.features)
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the constituents that are read beside the momenta, where they are there."""
         return () if self.order == "lund" else columns_of(self.features)
 
-    @property
-    def fitted(self) -> bool:
-        """Whether jets can be represented."""
-        return self._standardisation.fitted
-
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
-        """Find mean and standard deviation of each feature over the elements kept of all jets, unweighted.
-
-        Raises
-        ------
-        DataError
-            If there is no element, or a feature is unknown or needs a column that is not there.
-        """
-        self._standardisation.fit(self._elements(jets)[1] for jets in blocks)
-        return self
+    def _rows(self, jets: "Jets | ak.Array") -> NDArray[np.float32]:
+        """Return the features of the elements that are kept, before scaling."""
+        return self._elements(jets)[1]
 
     def __call__(self, jets: "Jets | ak.Array") -> SequenceBatch:
         """Represent jets.

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from jetforge.errors import TaggerError
-from jetforge.representations.four_momenta import FourMomentaBatch
+from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
+from jetforge.taggers._arguments import check_fractions
+from jetforge.taggers.base import Tagger
 
 SYMMETRIES = ("beam", "lorentz")
 """What a score may be invariant under: rotations about the beam alone, or all boosts and rotations."""
@@ -47,17 +49,44 @@ def require(tagger: str, *modules: str) -> tuple[Any, ...]:
         raise TaggerError(f"tagger {tagger} needs the package {package}: pip install 'jetforge[lorentz]'") from error
 
 
-def check_symmetry(symmetry: Any) -> str:
-    """Return a symmetry that is known.
+class LorentzTagger(Tagger):
+    """A tagger on four-momenta that is Lorentz-equivariant up to the vectors that it is told of.
+
+    Parameters
+    ----------
+    num_classes : int
+        Number of classes.
+    representation : FourMomentaRepresentation, optional
+        Four-momenta, and scalars beside them.
+    symmetry : str
+        One of `SYMMETRIES`.
+    dropout : float
+        Fraction that is dropped in training.
+    dtype : str
+        Of the momenta, where no representation is given.
 
     Raises
     ------
     TaggerError
-        If it is not.
+        If a value makes no sense.
     """
-    if symmetry not in SYMMETRIES:
-        raise TaggerError(f"symmetry {symmetry!r} must be {' or '.join(SYMMETRIES)}")
-    return str(symmetry)
+
+    reads = FourMomentaRepresentation
+
+    def __init__(
+        self,
+        num_classes: int,
+        representation: FourMomentaRepresentation | None,
+        *,
+        symmetry: str,
+        dropout: float,
+        dtype: str = "float32",
+    ) -> None:
+        if symmetry not in SYMMETRIES:
+            raise TaggerError(f"symmetry {symmetry!r} must be {' or '.join(SYMMETRIES)}")
+        check_fractions(dropout=dropout)
+        super().__init__(num_classes, representation or FourMomentaRepresentation(dtype=dtype))
+        self.symmetry = symmetry
 
 
 def reference_vectors(symmetry: str, device: torch.device) -> torch.Tensor:

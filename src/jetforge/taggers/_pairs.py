@@ -173,7 +173,36 @@ class _Spread(torch.autograd.Function):
         return pairs.sums(grad.index_select(0, pairs.turned) if ctx.second else grad), None, None
 
 
-class GatheredPairs:
+class PairSums:
+    """Sums over the pairs of each node, whose rows are neighbours, and over the nodes of each jet.
+
+    Parameters
+    ----------
+    offsets : Tensor, int64, shape (n_jets + 1,)
+        Jet ``j`` owns the nodes ``offsets[j]`` to ``offsets[j + 1]``.
+    partners : Tensor, int64, shape (n_nodes,)
+        Number of pairs (i, j) of each node i.
+    """
+
+    def __init__(self, offsets: torch.Tensor, partners: torch.Tensor) -> None:
+        self.offsets = offsets
+        self._partners = partners.unsqueeze(1)
+        self._bounds = torch.cat([partners.new_zeros(1), partners.cumsum(0)])
+
+    def sums(self, rows: torch.Tensor) -> torch.Tensor:
+        """See `Pairs.sums`."""
+        return _segment_sums(rows, self._bounds)
+
+    def jet_sums(self, nodes: torch.Tensor) -> torch.Tensor:
+        """See `Pairs.jet_sums`."""
+        return _segment_sums(nodes, self.offsets)
+
+    def partners(self) -> torch.Tensor:
+        """See `Pairs.partners`."""
+        return self._partners
+
+
+class GatheredPairs(PairSums):
     """Pairs as gathers of rows and sums over neighbouring rows, on any device.
 
     Parameters
@@ -184,12 +213,10 @@ class GatheredPairs:
 
     def __init__(self, offsets: torch.Tensor) -> None:
         counts = offsets.diff()
-        self.offsets = offsets
         self.num_pairs = int((counts * (counts - 1)).sum())
         jets = torch.repeat_interleave(counts)
         partners = counts.index_select(0, jets) - 1
-        self._partners = partners.unsqueeze(1)
-        self._bounds = torch.cat([partners.new_zeros(1), partners.cumsum(0)])
+        super().__init__(offsets, partners)
         self.first = torch.repeat_interleave(partners, output_size=self.num_pairs)
         begin = offsets.index_select(0, jets)
         begin_of_pair = begin.index_select(0, self.first)
@@ -210,18 +237,6 @@ class GatheredPairs:
         metric = x.new_tensor([1, -1, -1, -1])
         both = torch.stack([((first - second).square() * metric).sum(1), (first * second * metric).sum(1)], 1)
         return both.sign() * torch.log1p(both.abs())
-
-    def sums(self, rows: torch.Tensor) -> torch.Tensor:
-        """See `Pairs.sums`."""
-        return _segment_sums(rows, self._bounds)
-
-    def jet_sums(self, nodes: torch.Tensor) -> torch.Tensor:
-        """See `Pairs.jet_sums`."""
-        return _segment_sums(nodes, self.offsets)
-
-    def partners(self) -> torch.Tensor:
-        """See `Pairs.partners`."""
-        return self._partners
 
     def messages(
         self,

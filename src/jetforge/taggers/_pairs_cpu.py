@@ -17,7 +17,7 @@ from torch.nn import functional
 from jetforge.taggers import _pair_kernels as kernels
 from jetforge.taggers._block_product import COLUMNS
 from jetforge.taggers._pair_kernels import Gradients, Inputs, Kept, Layout, Weights
-from jetforge.taggers._pairs import MessageLayers
+from jetforge.taggers._pairs import MessageLayers, PairSums
 from jetforge.taggers._threads import run_chunks
 
 # Fewer pairs than this in a chunk are not worth waking a thread for; more chunks than this help no machine.
@@ -25,7 +25,7 @@ _PAIRS_IN_CHUNK = 2048
 _MOST_CHUNKS = 64
 
 
-class FusedPairs:
+class FusedPairs(PairSums):
     """Pairs on the CPU, for layers in float32 and four-vectors in float64.
 
     Parameters
@@ -38,14 +38,12 @@ class FusedPairs:
         nodes = offsets.contiguous().numpy()
         counts = np.diff(nodes)
         first_pair = np.concatenate([[0], np.cumsum(counts * (counts - 1))])
-        self.offsets, self.num_nodes, self.num_pairs = offsets, int(nodes[-1]), int(first_pair[-1])
+        super().__init__(offsets, torch.from_numpy(np.repeat(counts - 1, counts)))
+        self.num_nodes, self.num_pairs = int(nodes[-1]), int(first_pair[-1])
         self.num_chunks = max(1, min(len(counts), self.num_pairs // _PAIRS_IN_CHUNK, _MOST_CHUNKS))
         cuts = self.num_pairs * np.arange(1, self.num_chunks) // self.num_chunks
         bounds = np.concatenate([[0], np.searchsorted(first_pair, cuts), [len(counts)]])
         self.layout = Layout(bounds, nodes, first_pair)
-        partners = np.repeat(counts - 1, counts)
-        self._partners = torch.from_numpy(partners).unsqueeze(1)
-        self._bounds = torch.from_numpy(np.concatenate([[0], np.cumsum(partners)]))
 
     def run(self, kernel: Any, *arguments: Any) -> None:
         """Run a kernel over all jets."""
@@ -55,20 +53,6 @@ class FusedPairs:
         """See `Pairs.products`; the result is float32."""
         rows: torch.Tensor = _Products.apply(x, self)  # type: ignore[no-untyped-call, unused-ignore]
         return rows
-
-    def sums(self, rows: torch.Tensor) -> torch.Tensor:
-        """See `Pairs.sums`."""
-        sums: torch.Tensor = torch.segment_reduce(rows, "sum", offsets=self._bounds, initial=0)
-        return sums
-
-    def jet_sums(self, nodes: torch.Tensor) -> torch.Tensor:
-        """See `Pairs.jet_sums`."""
-        sums: torch.Tensor = torch.segment_reduce(nodes, "sum", offsets=self.offsets, initial=0)
-        return sums
-
-    def partners(self) -> torch.Tensor:
-        """See `Pairs.partners`."""
-        return self._partners
 
     def messages(
         self,

@@ -6,16 +6,15 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._arguments import check_fractions, check_whole
+from jetforge.taggers._arguments import check_whole
 from jetforge.taggers._lorentz import (
-    check_symmetry,
+    LorentzTagger,
     freeze_into_buffers,
     in_rest_frames,
     reference_vectors,
     require,
 )
 from jetforge.taggers._registry import register_tagger
-from jetforge.taggers.base import Tagger
 
 
 class LGATrSettings(TypedDict, total=False):
@@ -31,7 +30,7 @@ class LGATrSettings(TypedDict, total=False):
     dropout: float
 
 
-class LGATr(Tagger):
+class LGATr(LorentzTagger):
     """Attention among the constituents, the beams and a token of the jet, all of them multivectors and scalars.
 
     The jet is what its token has become: the components of its multivectors that Lorentz transformations do not
@@ -64,8 +63,6 @@ class LGATr(Tagger):
         If a value makes no sense, or the package ``lgatr`` is not installed.
     """
 
-    reads = FourMomentaRepresentation
-
     def __init__(
         self,
         num_classes: int = 2,
@@ -80,13 +77,11 @@ class LGATr(Tagger):
         mlp_ratio: int = 2,
         dropout: float = 0.0,
     ) -> None:
-        self.symmetry = check_symmetry(symmetry)
         check_whole(
             blocks=blocks, multivectors=multivectors, scalars=scalars, heads=heads,
             attention_ratio=attention_ratio, mlp_ratio=mlp_ratio,
         )  # fmt: skip
-        check_fractions(dropout=dropout)
-        super().__init__(num_classes, representation or FourMomentaRepresentation())
+        super().__init__(num_classes, representation, symmetry=symmetry, dropout=dropout)
         layers, primitives = require("lgatr", "lgatr.layers", "lgatr.primitives.config")
         config = primitives.PrimitivesConfig()
         self.embedding = layers.EquiLinear(

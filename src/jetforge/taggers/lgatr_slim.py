@@ -6,10 +6,9 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._arguments import check_fractions, check_whole
-from jetforge.taggers._lorentz import check_symmetry, freeze_into_buffers, require
+from jetforge.taggers._arguments import check_whole
+from jetforge.taggers._lorentz import LorentzTagger, freeze_into_buffers, require
 from jetforge.taggers._registry import register_tagger
-from jetforge.taggers.base import Tagger
 from jetforge.taggers.lgatr import tokens
 
 
@@ -25,7 +24,7 @@ class LGATrSlimSettings(TypedDict, total=False):
     dropout: float
 
 
-class LGATrSlim(Tagger):
+class LGATrSlim(LorentzTagger):
     """Attention among the constituents, the beams and a token of the jet, all of them vectors and scalars.
 
     The jet is what the scalars of its token have become. The network is that of the package ``lgatr``; the published
@@ -58,8 +57,6 @@ class LGATrSlim(Tagger):
         If a value makes no sense, or the package ``lgatr`` is not installed.
     """
 
-    reads = FourMomentaRepresentation
-
     def __init__(
         self,
         num_classes: int = 2,
@@ -73,10 +70,8 @@ class LGATrSlim(Tagger):
         mlp_ratio: int = 4,
         dropout: float = 0.0,
     ) -> None:
-        self.symmetry = check_symmetry(symmetry)
         check_whole(blocks=blocks, vectors=vectors, scalars=scalars, heads=heads, mlp_ratio=mlp_ratio)
-        check_fractions(dropout=dropout)
-        super().__init__(num_classes, representation or FourMomentaRepresentation())
+        super().__init__(num_classes, representation, symmetry=symmetry, dropout=dropout)
         (package,) = require("lgatr_slim", "lgatr")
         self.network = package.LGATrSlim(
             num_blocks=blocks,

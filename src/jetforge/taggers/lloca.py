@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._arguments import check_fractions, check_whole
+from jetforge.taggers._arguments import check_whole
 from jetforge.taggers._lorentz import (
     REFERENCE_SCALE,
+    LorentzTagger,
     boost_to_rest,
-    check_symmetry,
     in_rest_frames,
     reference_vectors,
     require,
@@ -18,7 +18,6 @@ from jetforge.taggers._lorentz import (
     zero_of,
 )
 from jetforge.taggers._registry import register_tagger
-from jetforge.taggers.base import Tagger
 
 # Mean and inverse spread of the features of a constituent: those of the published configuration, which is in GeV, for
 # momenta in units of 20 GeV: ln pT, ln E, ln of the fractions of both, azimuth and pseudorapidity from the jet, and
@@ -102,7 +101,7 @@ class LLoCaSettings(TypedDict, total=False):
     dropout: float
 
 
-class LLoCa(Tagger):
+class LLoCa(LorentzTagger):
     """A transformer that sees every constituent in a frame of its own, and sends vectors from frame to frame.
 
     Frames are predicted equivariantly, so that what is read in them is invariant. Transformer and network of the
@@ -135,8 +134,6 @@ class LLoCa(Tagger):
         If a value makes no sense, or the package ``lloca`` is not installed.
     """
 
-    reads = FourMomentaRepresentation
-
     def __init__(
         self,
         num_classes: int = 2,
@@ -151,11 +148,9 @@ class LLoCa(Tagger):
         frames: int = 128,
         dropout: float = 0.0,
     ) -> None:
-        self.symmetry = check_symmetry(symmetry)
         check_whole(blocks=blocks, heads=heads, scalars=scalars, vectors=vectors, mlp_ratio=mlp_ratio, frames=frames)
-        check_fractions(dropout=dropout)
         # Frames follow from the angles of nearly parallel momenta, which float32 rounds too coarsely.
-        super().__init__(num_classes, representation or FourMomentaRepresentation(dtype="float64"))
+        super().__init__(num_classes, representation, symmetry=symmetry, dropout=dropout, dtype="float64")
         transformer, frames_of = require("lloca", "lloca.backbone.transformer", "lloca.framesnet.frames")
         self._frames_type = frames_of.Frames  # a module of Python's could not be copied with the network
         known = self.representation.num_features

@@ -1,6 +1,6 @@
 """LorentzNet: messages between all constituents, steered by Minkowski products (Gong et al., arXiv:2201.08187)."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import torch
 from torch import nn
@@ -97,6 +97,19 @@ class LorentzBlock(nn.Module):
             self.step.weight if self.step is not None and moves else None,
             self.largest_move,
         )
+
+
+class LorentzNetSettings(TypedDict, total=False):
+    """What a LorentzNet lets one change; defaults are the published values."""
+
+    beams: bool
+    masses: bool
+    layers: int
+    width: int
+    step: float
+    largest_move: float | None
+    dropout: float
+    divisor: float | None
 
 
 class LorentzNet(Tagger):
@@ -240,26 +253,7 @@ class LorentzNet(Tagger):
 def lorentznet(
     num_classes: int = 2,
     representation: FourMomentaRepresentation | None = None,
-    *,
-    beams: bool = True,
-    masses: bool = True,
-    layers: int = 6,
-    width: int = 72,
-    step: float = 5e-3,
-    largest_move: float | None = 100.0,
-    dropout: float = 0.2,
-    divisor: float | None = None,
+    **settings: Unpack[LorentzNetSettings],
 ) -> LorentzNet:
     """LorentzNet as published for top tagging: six blocks of width 72, with beams (arXiv:2201.08187)."""
-    return LorentzNet(
-        num_classes,
-        representation,
-        beams=beams,
-        masses=masses,
-        layers=layers,
-        width=width,
-        step=step,
-        largest_move=largest_move,
-        dropout=dropout,
-        divisor=divisor,
-    )
+    return LorentzNet(num_classes, representation, **settings)

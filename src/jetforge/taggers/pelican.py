@@ -12,11 +12,10 @@ from torch.nn import functional
 
 from jetforge.errors import TaggerError
 from jetforge.representations import FourMomentaBatch, FourMomentaRepresentation
-from jetforge.taggers._arguments import check_fractions, check_whole
-from jetforge.taggers._lorentz import check_symmetry
+from jetforge.taggers._arguments import check_whole
+from jetforge.taggers._lorentz import LorentzTagger
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
-from jetforge.taggers.base import Tagger
 
 # The directions of time and of the beam: the published top tagger keeps rotations about the beam alone.
 _REFERENCES = ((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -238,7 +237,7 @@ class PelicanSettings(TypedDict, total=False):
     dropout: float
 
 
-class Pelican(Tagger):
+class Pelican(LorentzTagger):
     """All products of two momenta, encoded, and maps of pairs to pairs that respect every order of the constituents.
 
     Parameters
@@ -267,8 +266,6 @@ class Pelican(Tagger):
         If a value makes no sense.
     """
 
-    reads = FourMomentaRepresentation
-
     def __init__(
         self,
         num_classes: int = 2,
@@ -281,12 +278,10 @@ class Pelican(Tagger):
         token_channels: int = 10,
         dropout: float = 0.025,
     ) -> None:
-        self.symmetry = check_symmetry(symmetry)
         check_whole(blocks=blocks, channels=channels, messages=messages, token_channels=token_channels)
         if channels <= token_channels:
             raise TaggerError(f"channels {channels} must be more than the {token_channels} token_channels")
-        check_fractions(dropout=dropout)
-        super().__init__(num_classes, representation or FourMomentaRepresentation())
+        super().__init__(num_classes, representation, symmetry=symmetry, dropout=dropout)
         known = self.representation.num_features + (1 + len(_REFERENCES) if symmetry == "beam" else 0)
         self.token_maps = TokensToPairs(known, token_channels) if known else None
         self.encoding = Encoding(channels - token_channels if known else channels)
