@@ -17,7 +17,7 @@ from torch import nn
 import jetforge
 from jetforge.jets import Jets
 from jetforge.taggers import Tagger, create_tagger
-from jetforge.taggers.checkpoints.base import ImportedWeights
+from jetforge.taggers.checkpoints import ImportedWeights, read_checkpoint
 
 _WEAVER = "pip install --no-deps weaver-core==0.5.3 awkward0 tqdm lz4 xxhash"
 
@@ -58,6 +58,8 @@ def some_jets(num: int, length: int, *, ragged: bool = False, seed: int = 1) -> 
     momenta = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)]
     columns: dict[str, Any] = dict(zip(("px", "py", "pz", "energy"), momenta, strict=True))
     columns["pid"] = random.choice([-211, 22, 130, 211], len(jet)).astype(np.int32)
+    for name in ("d0", "dz"):
+        columns[name], columns[f"{name}_error"] = random.normal(0, 1, len(jet)), random.uniform(0, 0.5, len(jet))
     return Jets(offsets, columns, {"label": np.arange(num) % 2})
 
 
@@ -76,6 +78,22 @@ def randomise(network: nn.Module, seed: int = 1) -> None:
                 module.running_var.uniform_(0.5, 1.5, generator=random)
                 module.weight.uniform_(0.5, 1.5, generator=random)
                 module.bias.normal_(0, 0.2, generator=random)
+
+
+def published(name: str, options: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """Return the tensors of the checkpoint that --weights gives for a peer, under the peer's own names; or none."""
+    if name not in options.weights:
+        return {}
+    state = read_checkpoint(options.weights[name])
+    return {key.removeprefix("mod.").removeprefix("module."): tensor for key, tensor in state.items()}
+
+
+def equip(network: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a network published weights; without any, weights like those of a trained one."""
+    if state:
+        network.load_state_dict(state)
+    else:
+        randomise(network)
 
 
 def ours_of(convert: Callable[[Mapping[str, torch.Tensor]], ImportedWeights], peer: nn.Module, **more: Any) -> Tagger:
@@ -117,10 +135,14 @@ def particlenet(options: argparse.Namespace) -> Peer:
     """ParticleNet of weaver-core, as jet-universe/particle_transformer sets it up; 128 jets of 100 constituents."""
     convert = _converter("particlenet")
     weaver = _weaver("ParticleNet")
+    state = published("particlenet", options)
+    num_features, num_classes = (len(state["bn_fts.weight"]), _outputs(state)) if state else (7, 2)
     convolutions = [(16, (64, 64, 64)), (16, (128, 128, 128)), (16, (256, 256, 256))]
     # Without trimming: both do the same work on the same jets.
-    peer = weaver.ParticleNet(7, 2, convolutions, [(256, 0.1)], use_fusion=False, use_counts=True, trim=False)
-    randomise(peer)
+    peer = weaver.ParticleNet(
+        num_features, num_classes, convolutions, [(256, 0.1)], use_fusion=False, use_counts=True, trim=False
+    )
+    equip(peer, state)
     tagger = ours_of(convert, peer)
 
     def make(jets: Jets) -> tuple[Any, tuple[Any, ...]]:
@@ -134,12 +156,14 @@ def part(options: argparse.Namespace) -> Peer:
     """Particle Transformer of weaver-core, as jet-universe/particle_transformer sets it up, without trimming."""
     convert = _converter("particle_transformer")
     weaver = _weaver("ParticleTransformer")
+    state = published("part", options)
+    num_features, num_classes = (len(state["embed.input_bn.weight"]), _outputs(state)) if state else (7, 2)
     peer = weaver.ParticleTransformer(
-        7, 2, pair_input_dim=4, use_pre_activation_pair=False, embed_dims=[128, 512, 128], pair_embed_dims=[64, 64, 64],
-        num_heads=8, num_layers=8, num_cls_layers=2, fc_params=[], activation="gelu", trim=False,
-        cls_block_params={"dropout": 0, "attn_dropout": 0, "activation_dropout": 0},
+        num_features, num_classes, pair_input_dim=4, use_pre_activation_pair=False, embed_dims=[128, 512, 128],
+        pair_embed_dims=[64, 64, 64], num_heads=8, num_layers=8, num_cls_layers=2, fc_params=[], activation="gelu",
+        trim=False, cls_block_params={"dropout": 0, "attn_dropout": 0, "activation_dropout": 0},
     )  # fmt: skip
-    randomise(peer)
+    equip(peer, state)
     tagger = ours_of(convert, peer, trim=False)
 
     def make(jets: Jets) -> tuple[Any, tuple[Any, ...]]:
@@ -149,6 +173,11 @@ def part(options: argparse.Namespace) -> Peer:
     # The masses of pairs are lost to rounding in float32, in which the network is published: there both round alike.
     title = "ParticleTransformer of weaver-core 0.5.3"
     return Peer("part", title, tagger, peer, make, 64, 100, in_double=False)
+
+
+def _outputs(state: Mapping[str, torch.Tensor]) -> int:
+    """Return the number of classes of a network of weaver's: its last tensor is the bias of the last layer."""
+    return len(list(state.values())[-1])
 
 
 class _LorentzNetPeer(nn.Module):
@@ -174,7 +203,7 @@ def lorentznet(options: argparse.Namespace) -> Peer:
     # Its collate function with `add_beams` is what the published top tagging uses.
     collate = _module(options.lorentznet / "top" / "collate.py").collate_fn
     network = models.LorentzNet(n_scalar=2, n_hidden=72, n_class=2, n_layers=6, c_weight=5e-3, dropout=0.2)
-    randomise(network)
+    equip(network, published("lorentznet", options))
     tagger = ours_of(convert, network)
 
     def make(jets: Jets) -> tuple[Any, tuple[Any, ...]]:

@@ -15,7 +15,8 @@ backward, AdamW) and of inference is given in ms a jet. On the CPU each has a pr
 memory, as `jetforge train` does, the peer runs as its users have it, and once more with memory kept like ours. Jets are
 synthetic unless --data gives a dataset: batch and constituents are printed; those of ParticleNet are its paper's (128
 jets of 100). Peak memory is that of a training step beyond what network and jets take, on the CPU in a process of its
-own. All other taggers are timed alone.
+own. All other taggers are timed alone. With --weights both have the weights of a published checkpoint:
+--weights particlenet=ParticleNet_kin.pt.
 
 With --input the input pipeline is measured instead: which share of an epoch's time the training steps alone take, on
 batches that lie on the device, for a dataset in memory and on disk. On a GPU the ceilings of the hardware are measured,
@@ -369,6 +370,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data", type=Path, help="a jetforge dataset; synthetic jets if it is left out")
     parser.add_argument("--lorentznet", type=Path, help="a checkout of github.com/sdogsq/LorentzNet-release")
+    parser.add_argument("--weights", action="append", default=[], metavar="TAGGER=FILE",
+                        help="a published checkpoint for particlenet, part or lorentznet")  # fmt: skip
     parser.add_argument("--batch-size", type=int, help="jets a batch, instead of each tagger's own")
     parser.add_argument("--threads", type=int, help="CPU threads of PyTorch")
     parser.add_argument("--quick", action="store_true", help="few small jets: to see that everything runs")
@@ -378,6 +381,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.weights = {name: Path(file) for name, _, file in (given.partition("=") for given in options.weights)}
+    unknown = sorted(set(options.weights) - {"particlenet", "part", "lorentznet"})
+    if unknown:
+        parser.error(f"--weights: no published checkpoint fits {unknown[0]!r}; give particlenet, part or lorentznet")
     options.seconds, options.rounds = (0.0, 1) if options.quick else (6.0, 5)
     if options.threads:
         torch.set_num_threads(options.threads)
