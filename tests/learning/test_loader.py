@@ -4,8 +4,9 @@ import torch
 
 import jetforge
 from jetforge.errors import RecipeError
-from jetforge.learning.loader import BatchLoader, bucketed_batches, lengths_of
-from jetforge.representations import DenseBatch, LundRepresentation, SeveralRepresentation
+from jetforge.learning import loader as loaders
+from jetforge.learning.loader import BatchLoader, bucketed_batches, lengths_of, num_bytes
+from jetforge.representations import DenseBatch, ImageRepresentation, LundRepresentation, SeveralRepresentation
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +189,22 @@ def test_targets_go_along(dataset, representation):
     jets = dataset.read("train")
     for batch in loader:
         assert torch.equal(batch.targets, torch.from_numpy(first_px(jets[batch.numbers])))
+
+
+def test_a_split_of_large_images_is_streamed(dataset, monkeypatch):
+    images = ImageRepresentation(size=32, scaling="none")
+    monkeypatch.setattr(loaders, "_KEPT_BYTES", dataset.num_jets("train") * 4 * 32**2)
+    loader = BatchLoader(dataset, "train", images, 50)
+    kept = [batch.jets.values for batch in loader]
+    assert loader._kept is not None
+    monkeypatch.setattr(loaders, "_KEPT_BYTES", dataset.num_jets("train") * 4 * 32**2 - 1)
+    streaming = BatchLoader(dataset, "train", images, 50)
+    assert all(torch.equal(a, b.jets.values) for a, b in zip(kept, streaming, strict=True))
+    assert streaming._kept is None
+
+
+def test_bytes_of_several_representations_add_up(dataset, representation):
+    jets = dataset.read("train")
+    images = ImageRepresentation(size=8, scaling="none")
+    both = SeveralRepresentation({"lund": representation, "image": images})
+    assert num_bytes(both(jets)) == num_bytes(representation(jets)) + len(jets) * 4 * 8**2

@@ -10,6 +10,7 @@ import torch
 from jetforge.cli.info import info
 from jetforge.errors import TaggerError
 from jetforge.jets import Jets
+from jetforge.learning.recipe import make_recipe, tagger_of
 from jetforge.taggers import create_tagger, list_taggers
 from jetforge.taggers._lorentz import boost_to_rest, exact_momenta, in_rest_frames, reference_vectors, transform
 
@@ -137,6 +138,10 @@ def test_without_the_package_the_name_stays_and_the_error_says_what_to_install(n
     with pytest.raises(TaggerError, match=rf"tagger {name} needs the package {PACKAGES[name]}: pip install") as error:
         create_tagger(name)
     assert "\n" not in str(error.value)
+    for arguments in ({}, {"blocks": 2}):
+        recipe = make_recipe({"data": "data", "out": "run", "tagger": {"name": name, "arguments": arguments}})
+        with pytest.raises(TaggerError, match=rf"^tagger\.name: tagger {name} needs the package"):
+            tagger_of(recipe)
 
 
 def test_taggers_are_listed_without_the_packages(monkeypatch, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
 _BLOCK_JETS = 50_000
+# No split is kept in memory that takes more bytes, as so many of its jets say: the same on every machine, since the
+# order of the jets depends on whether it is kept.
+_KEPT_BYTES, _WEIGHED_JETS = 4 << 30, 1000
 # Nothing is kept of a batch for a backward pass when it is validated: it may be so many times as large.
 LARGER_TO_VALIDATE = 4
 # Jets are sorted by length within so many batches at a time: enough for batches of like jets, few enough for chance.
@@ -73,8 +77,8 @@ class _NumberedDataset(Dataset):
 class BatchLoader:
     """Batches of one split of a dataset.
 
-    A split of at most `cache_jets` jets is represented once and kept in memory; a larger one is streamed and
-    represented again in each epoch, block by block, in bounded memory.
+    A split of at most `cache_jets` jets that takes no more than 4 GiB is represented once and kept in memory; a larger
+    one is streamed and represented again in each epoch, block by block, in bounded memory.
 
     Parameters
     ----------
@@ -119,7 +123,7 @@ class BatchLoader:
         self.epoch: Callable[[], int] = lambda: 0
         self.skip = 0
         self._given = 0
-        self._keep = dataset.num_jets(split) <= cache_jets
+        self._cache_jets = cache_jets
         self._kept: TrainingBatch | None = None
 
     def __len__(self) -> int:
@@ -169,6 +173,19 @@ class BatchLoader:
                 return f"{part.file} row {number}"
             number -= part.jets
         raise IndexError(f"the split '{self.split}' has no such jet")
+
+    @cached_property
+    def _keep(self) -> bool:
+        """Whether the split is kept in memory."""
+        num_jets = self.dataset.num_jets(self.split)
+        if num_jets > self._cache_jets:
+            return False
+        parts = self.dataset.parts(self.split)
+        first = next((index for index, part in enumerate(parts) if part.jets), None)
+        if first is None:
+            return True
+        some = self._represent(self._numbered.read_part(self.split, first, self._columns)[:_WEIGHED_JETS])
+        return num_bytes(some.jets) / len(some.labels) * num_jets <= _KEPT_BYTES
 
     def _from_memory(self, mine: range) -> Iterator[TrainingBatch]:
         if self._kept is None:
@@ -231,6 +248,13 @@ class BatchLoader:
             jets[_NUMBER],
             None if self._target is None else torch.from_numpy(self._target(jets)),
         )
+
+
+def num_bytes(jets: Batch) -> int:
+    """Return how many bytes the tensors of a batch take."""
+    parts: Any = getattr(jets, "parts", {})
+    own = sum(value.nbytes for value in getattr(jets, "__dict__", {}).values() if isinstance(value, torch.Tensor))
+    return own + sum(map(num_bytes, parts.values()))
 
 
 def lengths_of(jets: Batch) -> npt.NDArray[np.int64] | None:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from jetforge.errors import JetforgeError, RecipeError
-from jetforge.taggers import Tagger, create_tagger, list_taggers
+from jetforge.taggers import Tagger, create_tagger
 from jetforge.yaml_files import line_of, read_yaml
 
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -234,7 +234,9 @@ def _create(recipe: Recipe, num_classes: int, representation: Mapping[str, Any])
 
 def _blamed(recipe: Recipe, num_classes: int, message: str) -> tuple[str, ...]:
     """Return the field for which a tagger could not be made."""
-    if recipe.tagger.name not in list_taggers():
+    try:
+        create_tagger(recipe.tagger.name, num_classes)
+    except JetforgeError:  # it is unknown, or a package that it needs is not there
         return ("tagger", "name")
     section: tuple[str, ...] = ("representation",)
     given = recipe.representation
