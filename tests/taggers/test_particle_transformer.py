@@ -79,8 +79,9 @@ def published_state(num_features=7, num_classes=10, seed=1):
 
 
 class Published:
-    def __init__(self, state):
+    def __init__(self, state, interleaves=False):
         self.state = {key: value.double() for key, value in state.items()}
+        self.interleaves = interleaves
 
     def linear(self, name, x):
         return x @ self.state[f"{name}.weight"].flatten(1).T + self.state[f"{name}.bias"]
@@ -119,6 +120,8 @@ class Published:
         attention = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(WIDTH / HEADS) + bias, -1)
         x = self.linear(f"{name}.attn.out_proj", (attention @ v).transpose(0, 1).reshape(len(queries), WIDTH))
         scaled = x.reshape(len(x), HEADS, -1) * self.state[f"{name}.c_attn"][:, None]
+        if self.interleaves:  # before version 0.5: einsum tbhd,h->tbdh
+            scaled = scaled.transpose(1, 2)
         return self.layer_norm(f"{name}.post_attn_norm", scaled.reshape(x.shape))
 
     def rest(self, name, x):
@@ -161,7 +164,7 @@ def test_published_weights_give_what_the_published_program_computes(massive_jets
     tagger = create_tagger(imported.name, imported.num_classes, imported.representation, **imported.arguments)
     tagger.load_state_dict(imported.state)
     batch = tagger.eval().representation(massive_jets)
-    published = Published(state)
+    published = Published(state, interleaves=joint == "_")
     for gradients in (True, False):
         with torch.set_grad_enabled(gradients):
             logits = tagger(batch)

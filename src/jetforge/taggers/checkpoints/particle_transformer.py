@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor
 
 from jetforge.errors import TaggerError
@@ -42,6 +43,8 @@ def convert(state: Mapping[str, Tensor]) -> ImportedWeights:
     if "fc.1.weight" in theirs or "fc.0.0.weight" in theirs:
         raise TaggerError("a Particle Transformer whose classifier has hidden layers is not known")
     converted = {ours: state[theirs[name]] for ours, name in _names(theirs)}
+    for block in _old_blocks(theirs):
+        _interleave_heads(converted, block)
     widths = [len(state[theirs[f"embed.embed.{index}.weight"]]) for index in embedded]
     *pair_widths, num_heads = (len(state[theirs[f"pair_embed.embed.{index}.weight"]]) for index in paired)
     arguments = {
@@ -98,11 +101,35 @@ def _names(theirs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield from _each("output", "fc.0", _AFFINE)
 
 
+def _is_old(theirs: Mapping[str, str], block: str) -> bool:
+    """Return whether a block has PyTorch's attention, as in weaver before version 0.5, whose names differ."""
+    return f"{block}.attn.in_proj_weight" in theirs
+
+
+def _old_blocks(theirs: Mapping[str, str]) -> Iterator[str]:
+    """Yield our names of the blocks that are from a weaver before version 0.5."""
+    for ours, block in (("blocks.", "blocks."), ("class_attention.blocks.", "cls_blocks.")):
+        yield from (f"{ours}{index}" for index in _numbers(theirs, block) if _is_old(theirs, f"{block}{index}"))
+
+
+def _interleave_heads(converted: dict[str, Tensor], block: str) -> None:
+    """Make what old versions of weaver do after attention part of its last layer.
+
+    They scale the outputs of each head, and then write them with the head as the fastest index (einsum
+    ``tbhd,h->tbdh``), where version 0.5 leaves them in place: what was trained by the one is not for the other.
+    """
+    scales = converted[f"{block}.head_scales"]
+    for name in _AFFINE:
+        rows = converted[f"{block}.out.{name}"]
+        by_head = rows.unflatten(0, (len(scales), -1)) * scales.reshape(-1, *[1] * rows.dim())
+        converted[f"{block}.out.{name}"] = by_head.transpose(0, 1).reshape(rows.shape)
+    converted[f"{block}.head_scales"] = torch.ones_like(scales)
+
+
 def _block(theirs: Mapping[str, str], ours: str, block: str) -> Iterator[tuple[str, str]]:
     yield f"{ours}.head_scales", f"{block}.c_attn"
     yield f"{ours}.shortcut_scales", f"{block}.w_resid"
-    # Older versions of weaver have PyTorch's attention, whose names differ.
-    old = f"{block}.attn.in_proj_weight" in theirs
+    old = _is_old(theirs, block)
     for name in _AFFINE:
         yield f"{ours}.qkv.{name}", f"{block}.attn.in_proj{'_' if old else '.'}{name}"
     for our_layer, their_layer in _BLOCK.items():
