@@ -121,7 +121,7 @@ def _interleave_heads(converted: dict[str, Tensor], block: str) -> None:
     scales = converted[f"{block}.head_scales"]
     for name in _AFFINE:
         rows = converted[f"{block}.out.{name}"]
-        by_head = rows.unflatten(0, (len(scales), -1)) * scales.reshape(-1, *[1] * rows.dim())
+        by_head = rows.reshape(len(scales), -1, *rows.shape[1:]) * scales.reshape(-1, *[1] * rows.dim())
         converted[f"{block}.out.{name}"] = by_head.transpose(0, 1).reshape(rows.shape)
     converted[f"{block}.head_scales"] = torch.ones_like(scales)
 
