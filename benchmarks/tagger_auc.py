@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 import jetforge
-from jetforge.errors import JetforgeError
+from jetforge.errors import Interrupted, JetforgeError
 from jetforge.evaluation.tables import format_error, format_rejection
 from jetforge.learning.recipe import Recipe, make_recipe
 from jetforge.learning.run import read_metrics
@@ -95,6 +95,8 @@ def main() -> None:
     for name in options.only.split(",") if options.only else list_taggers():
         try:
             print("| " + " | ".join(measure(name, options).values()) + " |", flush=True)
+        except Interrupted:
+            raise SystemExit("interrupted; the same command goes on") from None
         except (JetforgeError, RuntimeError) as error:  # one tagger must not end the trainings of all others
             left_out[name] = str(error)
     for name, reason in left_out.items():

@@ -12,11 +12,11 @@ normalisation that are not those of a new network, and the same jets. First our 
 peer in double precision (ParT's in single), for jets of different lengths: PASS where they differ by no more than 1e-5,
 or 1e-5 of the largest logit where that is above 1. Then both take turns; the median of a training step (forward, loss,
 backward, AdamW) and of inference is given in ms a jet. On the CPU each has a process of its own: ours keeps freed
-memory, as `jetforge train` does, the peer runs as its users have it, and once more with memory kept like ours. Jets are
-synthetic unless --data gives a dataset: batch and constituents are printed; those of ParticleNet are its paper's (128
-jets of 100). Peak memory is that of a training step beyond what network and jets take, on the CPU in a process of its
-own. All other taggers are timed alone. With --weights both have the weights of a published checkpoint:
---weights particlenet=ParticleNet_kin.pt.
+memory and lets idle threads sleep, as `jetforge train` does, the peer runs as its users have it, and once more with
+both like ours. Jets are synthetic unless --data gives a dataset: batch and constituents are printed; those of
+ParticleNet are its paper's (128 jets of 100). Peak memory is that of a training step beyond what network and jets take,
+on the CPU in a process of its own. All other taggers are timed alone. With --weights both have the weights of a
+published checkpoint: --weights particlenet=ParticleNet_kin.pt.
 
 With --input the input pipeline is measured instead: which share of an epoch's time the training steps alone take, on
 batches that lie on the device, for a dataset in memory and on disk. With --roofline the ceilings of the hardware are
@@ -38,8 +38,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-# Read when OpenMP is loaded, by importing torch.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What the system gave, for peers: they run as their users have them.
+_ENVIRONMENT = dict(os.environ)
+_PEER = ":peer"
+# Read when OpenMP is loaded, by importing torch; `jetforge train` sets it too.
+if not sys.argv[-1].endswith(_PEER):
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
@@ -176,7 +180,8 @@ def _speeds(pair: Peer, jets: Jets, options: argparse.Namespace) -> Row:
 def _process(name: str, whose: str) -> Iterator[dict[str, Work]]:
     """Start a process that does a training step or an inference when it is told to."""
     command = [sys.executable, __file__, *sys.argv[1:], "--serve", f"{name}:{whose}"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = _ENVIRONMENT if whose == "peer" else None
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     given, answers = process.stdin, process.stdout
     assert given is not None
     assert answers is not None
@@ -203,7 +208,8 @@ def _process(name: str, whose: str) -> Iterator[dict[str, Work]]:
 def serve(options: argparse.Namespace) -> None:
     """Do what lines of the standard input name, one after the other, and answer each with a line.
 
-    Ours keeps freed memory, as in `jetforge train`; the peer runs as the system has it, or (``peer_kept``) like ours.
+    Ours keeps freed memory and idle threads sleep, as in `jetforge train`; the peer runs as the system has it, or
+    (``peer_kept``) like ours.
     """
     name, whose = options.serve.split(":")
     if whose != "peer":
@@ -412,7 +418,10 @@ def main() -> None:
         serve(options)
         return
     keep_freed_memory()
-    names = options.only.split(",") if options.only else [*dict.fromkeys([*PEERS, *list_taggers()])]
+    known = [*dict.fromkeys([*PEERS, *list_taggers()])]
+    names = options.only.split(",") if options.only else known
+    if strange := [name for name in names if name not in known]:
+        raise SystemExit(f"--only: unknown tagger {strange[0]!r}; known: {', '.join(known)}")
     where = (
         torch.cuda.get_device_name() if options.device.startswith("cuda") else f"{torch.get_num_threads()} CPU threads"
     )

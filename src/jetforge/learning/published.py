@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jetforge.errors import RecipeError
@@ -80,7 +80,8 @@ PUBLISHED: Mapping[str, PublishedTraining] = {
         {**_LORENTZNET, "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.01},
     ),
     "pelican": PublishedTraining(
-        "github.com/abogatskiy/PELICAN (arXiv:2307.16506): 64 jets in each of 4 processes",
+        "github.com/abogatskiy/PELICAN (arXiv:2307.16506): 64 jets in each of 4 processes; the rate changes once an "
+        "epoch here, there every step, after 4 epochs of warm-up instead of 5",
         {**_LORENTZNET, "batch_size": 256, "learning_rate": 2.5e-3, "weight_decay": 0.005},
     ),
     "lgatr": PublishedTraining(
@@ -88,7 +89,9 @@ PUBLISHED: Mapping[str, PublishedTraining] = {
         {**_LION, "epochs": 21, "learning_rate": 3e-4, "weight_decay": 0.2, "schedule": "cosine"},
     ),
     "transformer": _TRANSFORMER,
-    "lloca": _TRANSFORMER,
+    "lloca": replace(
+        _TRANSFORMER, source=f"{_TRANSFORMER.source}; the network of the frames has no weight decay there, here it has"
+    ),
     "topodnn": PublishedTraining(
         "github.com/jpearkes/topo_dnn (arXiv:1704.02124)",
         {**_PLAIN, "epochs": 40, "batch_size": 96, "learning_rate": 1e-3, "early_stopping": 5, "monitor": "val_loss"},
