@@ -71,7 +71,7 @@ def test_ranges_joined_give_the_whole(batch, start, stop):
 def test_scalars_that_are_not_there_are_named(jets):
     for scalars, rule in (
         (("d0",), "^four_momenta representation: feature 'd0' needs the column d0, which"),
-        (("chrage",), "the feature 'chrage' is none of jetforge's .*; did you mean charge"),
+        (("chrage",), "the feature 'chrage' is none of jetforge's, .*; did you mean charge"),
         (("deltar",), "the feature 'deltar' is none of jetforge's"),
     ):
         for call in (FourMomentaRepresentation(1.0, scalars=scalars), FourMomentaRepresentation(scalars=scalars).fit):

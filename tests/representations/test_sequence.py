@@ -153,7 +153,7 @@ def test_it_says_its_order_and_length():
 
 
 def test_what_cannot_be_learned_or_read_is_refused(jets):
-    with pytest.raises(DataError, match=r"^sequence representation: the feature 'log_ptt' is none .* mean log_pt\?"):
+    with pytest.raises(DataError, match=r"^sequence representation: the feature 'log_ptt' is none .* mean log_pt\b"):
         SequenceRepresentation(("log_ptt",), order="tree").fit([jets])
     with pytest.raises(DataError, match=r"^sequence representation: feature 'tanh_d0' needs the column d0, which"):
         unscaled(("tanh_d0",))(jets)

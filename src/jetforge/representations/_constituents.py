@@ -131,11 +131,12 @@ def check_columns(
             need_one_of(f"{what}: feature '{name}'", jets, _alternatives(name))
             continue
         spelt = {each.lower(): each for each in (*known, *_FIXED_COLUMNS, *present)}
-        near = get_close_matches(name.lower(), spelt, n=1)
-        listed = "jetforge.representations.CONSTITUENT_FEATURES lists the features"
-        hint = f"did you mean {spelt[near[0]]}?" if near else f"{listed}; at hand are {', '.join(present) or 'none'}"
+        near = [spelt[each] for each in get_close_matches(name.lower(), spelt, n=3)]
+        listed = "CONSTITUENT_FEATURES in jetforge.representations lists the features, jetforge info the columns"
+        hint = f"did you mean {' or '.join(near)}?" if near else listed
         raise DataError(
-            f"{what}: the feature '{name}' is none of jetforge's and the constituents have no such column; {hint}"
+            f"{what}: the feature '{name}' is none of jetforge's, and no column of that name was read or is there; "
+            f"{hint}"
         )
 
 
@@ -145,14 +146,11 @@ def need_one_of(title: str, jets: "Jets | ak.Array", columns: tuple[str, ...]) -
     Raises
     ------
     DataError
-        It names the columns, and those that there are.
+        It names the columns.
     """
     present = _columns_at_hand(jets)
     if not any(column in present for column in columns):
-        raise DataError(
-            f"{title} needs the column {' or '.join(columns)}, which the constituents do not have "
-            f"(at hand are {', '.join(present) or 'none'})"
-        )
+        raise DataError(f"{title} needs the column {' or '.join(columns)}, which was not read or is not there")
 
 
 def _columns_at_hand(jets: "Jets | ak.Array") -> tuple[str, ...]:
