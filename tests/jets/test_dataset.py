@@ -102,8 +102,11 @@ def test_bounded_memory_holds_no_more_than_a_block_and_a_part(dataset):
 
 
 def test_what_is_not_there_is_named(dataset, tmp_path):
-    with pytest.raises(DataError, match="no jets in split 'test'; splits with jets: train, val"):
+    rule = r"no jets in split 'test'; take a split with jets \(train, val\), or share .* anew: jetforge split$"
+    with pytest.raises(DataError, match=rule):
         dataset.read("test")
+    with pytest.raises(DataError, match=r"unknown split 'tset'; there are train, val, test$"):
+        dataset.read("tset")
     with pytest.raises(DataError, match="parts 0 to 4, not 5"):
         dataset.read_part("train", 5)
     with pytest.raises(DataError, match="no such directory"):

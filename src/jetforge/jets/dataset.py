@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jetforge.errors import DataError
 from jetforge.jets.classes import shown_classes
 from jetforge.jets.jets import Jets
-from jetforge.jets.manifest import MANIFEST_NAME, Manifest, Part
+from jetforge.jets.manifest import MANIFEST_NAME, SPLITS, Manifest, Part
 from jetforge.jets.storage import decode_part, sha256
 
 UNFINISHED_NAME = "build.json"
@@ -143,11 +143,17 @@ class Dataset:
         Raises
         ------
         DataError
-            If the dataset has no such split, or no jets in it.
+            If there is no such split, or no jets are in it.
         """
+        if split not in SPLITS:
+            raise DataError(f"{self.path}: unknown split '{split}'; there are {', '.join(SPLITS)}")
         if not self.num_jets(split):
-            there = ", ".join(self.splits) or "none"
-            raise DataError(f"{self.path}: no jets in split '{split}'; splits with jets: {there}")
+            if not self.splits:
+                raise DataError(f"{self.path}: no jets in split '{split}', nor in any other; make the dataset again")
+            raise DataError(
+                f"{self.path}: no jets in split '{split}'; take a split with jets ({', '.join(self.splits)}), "
+                "or share the jets out anew: jetforge split"
+            )
         return self.manifest.parts[split]
 
     def check_files(self) -> None:

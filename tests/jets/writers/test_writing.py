@@ -88,8 +88,10 @@ def test_what_is_damaged_leaves_no_file(tmp_path, to):
 
 def test_splits_without_jets_are_named(tmp_path):
     dataset = write_dataset(tmp_path / "data", {"train": [5]})
-    with pytest.raises(DataError, match="no jets in split 'test'; splits with jets: train"):
+    with pytest.raises(DataError, match=r"no jets in split 'test'; take a split with jets \(train\)"):
         export(dataset, tmp_path / "out", "root", split="test")
+    with pytest.raises(DataError, match="unknown split 'testing'; there are train, val, test"):
+        export(dataset, tmp_path / "out", "root", split="testing")
 
 
 FULL_DISK = """
