@@ -64,7 +64,8 @@ def test_missing_file(saved, name):
 
 
 def test_missing_folder(tmp_path):
-    refuse(tmp_path / "nowhere", "nowhere", "no such file")
+    refuse(tmp_path / "nowhere", f"{tmp_path / 'nowhere'}: no such run directory", "tagger.json", "tagger.safetensors")
+    refuse(tmp_path / "nowhere" / "tagger.json", f"{tmp_path / 'nowhere' / 'tagger.json'}: no such file")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 200, -1])

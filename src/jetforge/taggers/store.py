@@ -100,9 +100,12 @@ def load_tagger(path: str | os.PathLike[str]) -> Tagger:
     Raises
     ------
     TaggerError
-        If a file is missing or damaged, the two do not belong together, or the tagger is not registered.
+        If there is no such directory, a file is missing or damaged, the two do not belong together, or the tagger is
+        not registered.
     """
     source = Path(path)
+    if not source.exists() and source.suffix != ".json":
+        raise TaggerError(f"{source}: no such run directory; give one that holds {DESCRIPTION_NAME} and {WEIGHTS_NAME}")
     description_path = source / DESCRIPTION_NAME if source.is_dir() else source
     description = _read_description(description_path)
     name = description["name"]
