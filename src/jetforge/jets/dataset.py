@@ -145,7 +145,7 @@ class Dataset:
         DataError
             If there is no such split, or no jets are in it.
         """
-        if split not in SPLITS:
+        if split not in (*SPLITS, *self.manifest.parts):
             raise DataError(f"{self.path}: unknown split '{split}'; there are {', '.join(SPLITS)}")
         if not self.num_jets(split):
             if not self.splits:
