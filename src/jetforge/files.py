@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from jetforge.errors import JetforgeError, first_line
+from jetforge.errors import DataError, JetforgeError, first_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -87,3 +89,45 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock that one process can have, by a file that is gone afterwards; a killed process holds it no more.
+
+    Parameters
+    ----------
+    path
+        The file; its directory is made if it is not there.
+    busy
+        What the error says if another process holds the lock.
+
+    Raises
+    ------
+    DataError
+        If another process holds the lock.
+    JetforgeError
+        If the place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise JetforgeError(f"cannot write {path.parent}: {error.strerror}; choose another place") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The file may have been removed, by the process that held it, between opening and locking.
+            held = path.is_file() and _is_same(lock, path)
+        except OSError:
+            held = False
+        if not held:
+            raise DataError(busy)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _is_same(file: IO[str], path: Path) -> bool:
+    return os.fstat(file.fileno()).st_ino == path.stat().st_ino

@@ -79,7 +79,14 @@ def test_the_first_of_several_batches_is_found():
 @pytest.mark.parametrize(
     ("room", "message"),
     [
-        (10, "batch_size 40 on cpu; 10 fits .use training.batch_size: 10 with training.accumulate: 4 for the same"),
+        (
+            10,
+            "batch_size 40 on cpu; 10 fits .use training.batch_size: 10 with training.accumulate: 4 for steps of",
+        ),
+        (
+            6,
+            "batch_size 40 on cpu; 5 fits .use training.batch_size: 5 with training.accumulate: 8 for steps of",
+        ),
         (0, "batch_size 40 on cpu: not even one jet fits; use a smaller tagger or representation.max_constituents"),
     ],
 )

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from helpers.datasets import some_jets
 
 import jetforge
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, TaggerError
+from jetforge.files import locked
 from jetforge.jets import Jets
 from jetforge.jets.build import build_dataset
 from jetforge.jets.storage import encode_part
@@ -19,7 +21,7 @@ from jetforge.jets.tasks import MadePart, PartTask
 from jetforge.learning import callbacks
 from jetforge.learning.fit import Hardware
 from jetforge.learning.recipe import make_recipe
-from jetforge.learning.run import refuse_unfinished
+from jetforge.learning.run import LOCK_NAME, refuse_unfinished
 
 SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
 
@@ -252,22 +254,54 @@ def test_a_training_that_diverges_says_so(tmp_path, small_dataset):
         jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", learning_rate=1e30, gradient_clip=None))
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
-def test_every_precision_trains(tmp_path, small_dataset, precision):
+def test_bfloat16_trains(tmp_path, small_dataset):
     small_dataset(tmp_path / "data", each=20)
-    tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1, precision=precision))
+    tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1, precision="bf16-mixed"))
     assert next(tagger.parameters()).dtype == torch.float32
+
+
+def test_half_precision_on_a_cpu_is_refused_and_not_replaced(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    wanted = recipe(tmp_path / "data", tmp_path / "run", epochs=1, precision="16-mixed")
+    with pytest.raises(RecipeError, match="precision: 16-mixed needs a GPU; give bf16-mixed or 32-true"):
+        jetforge.fit(wanted, hardware=Hardware("cpu"))
+
+
+def test_a_directory_in_which_another_process_trains_is_refused(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    wanted = recipe(tmp_path / "data", tmp_path / "run", epochs=1)
+    with locked(tmp_path / "run" / LOCK_NAME, "busy"), pytest.raises(DataError, match="another process is training"):
+        jetforge.fit(wanted)
+    jetforge.fit(wanted)
+    assert not (tmp_path / "run" / LOCK_NAME).exists()
+
+
+def test_more_batches_a_step_than_an_epoch_has_are_refused(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    with pytest.raises(RecipeError, match=r"accumulate: 1000 is more than the \d batches of an epoch"):
+        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", accumulate=1000))
+
+
+def test_training_in_a_thread_of_its_own(tmp_path, small_dataset):
+    small_dataset(tmp_path / "data", each=20)
+    with ThreadPoolExecutor(1) as pool:
+        tagger = pool.submit(jetforge.fit, recipe(tmp_path / "data", tmp_path / "run", epochs=1)).result()
+    assert tagger.name == "lundnet2"
 
 
 @pytest.mark.parametrize(
     "flags",
-    [{"accelerator": "quantum"}, {"devices": "0"}, {"devices": "many"}, {"strategy": "nonsense"}, {"num_nodes": 0}],
-)
+    [
+        {"accelerator": "quantum"}, {"accelerator": "tpu"}, {"devices": "0"}, {"devices": "many"}, {"num_nodes": 0},
+        {"strategy": "nonsense"}, {"strategy": "ddp_spawn", "devices": "2"},
+    ],
+)  # fmt: skip
 def test_hardware_that_is_not_there_is_named_before_anything_is_written(tmp_path, small_dataset, flags):
     small_dataset(tmp_path / "data", each=20)
-    with pytest.raises(RecipeError, match="try --accelerator cpu") as caught:
+    with pytest.raises(RecipeError, match=r"try --accelerator cpu|--strategy .*; give auto") as caught:
         jetforge.fit(recipe(tmp_path / "data", tmp_path / "run"), hardware=Hardware(**flags))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 250
     assert not (tmp_path / "run").exists()
 
 
@@ -289,9 +323,12 @@ def test_data_that_nothing_can_be_learnt_from_are_refused(tmp_path, small_datase
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, "class 'qcd' in the split 'train' add up to -65"),
+        ({}, "jet 0 of the split 'train' has the weight -1; training needs"),
         ({("train", 0): 1, ("train", 1): 0}, "class 'top' in the split 'train' add up to 0"),
-        ({("train", 0): 1, ("train", 1): 1, ("val", 0): 1}, "class 'top' in the split 'val' add up to -10"),
+        (
+            {("train", 0): 1, ("train", 1): 1, ("val", 0): 1},
+            "jet 1 of the split 'val' has the weight -1;",
+        ),
     ],
 )
 def test_classes_without_weight_are_refused(tmp_path, weights, message):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from jetforge.cli._terminal import print_table
-from jetforge.errors import JetforgeError
+from jetforge.errors import DataError, JetforgeError
 
 EPILOG = (
     "Examples: jetforge info presets; jetforge info taggers; jetforge info formats; jetforge info jetclass; "
@@ -174,4 +174,8 @@ def _run(path: Path) -> None:
     if metrics.is_file():
         from jetforge.evaluation import rejection_table
 
-        print_table(rejection_table(json.loads(metrics.read_text())), str(metrics))
+        try:
+            rows = rejection_table(json.loads(metrics.read_text()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"{metrics}: not what jetforge evaluate wrote; run it again") from None
+        print_table(rows, str(metrics))

@@ -66,9 +66,13 @@ def train(
     out = Path(recipe.out)
     trained = fit(recipe, hardware=Hardware(accelerator, devices, num_nodes, strategy), overwrite=overwrite)
     monitor = recipe.training.monitor
-    best = (min if monitor == "val_loss" else max)(read_metrics(out), key=lambda row: row[monitor])
-    kept = f"kept epoch {best['epoch']} of {recipe.training.epochs}, "
-    print(f"{out}: {kept if trained.trained_by_gradient else ''}{monitor} {best[monitor]:.5f}")
+    rows = [row for row in read_metrics(out) if monitor in row]
+    if rows:
+        best = (min if monitor == "val_loss" else max)(rows, key=lambda row: row[monitor])
+        kept = f"kept epoch {best['epoch']} of {recipe.training.epochs}, "
+        print(f"{out}: {kept if trained.trained_by_gradient else ''}{monitor} {best[monitor]:.5f}")
+    else:
+        print(f"{out}: trained, but its metrics.jsonl is not there")
     print(f"measure it: jetforge evaluate {out} --data {recipe.data}")
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from jetforge.errors import DataError, JetforgeError
-from jetforge.files import write_atomically
+from jetforge.files import locked, write_atomically
 from jetforge.jets.dataset import UNFINISHED_NAME, Dataset, open_dataset
 from jetforge.jets.manifest import MANIFEST_NAME, SPLITS, Manifest, Part
 from jetforge.jets.storage import sha256
@@ -196,31 +195,9 @@ class _Journal:
             raise JetforgeError(f"cannot write {self._path}: {error.strerror}; free space, then run again") from None
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder / _LOCK_NAME
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    except OSError as error:
-        raise JetforgeError(f"cannot write {folder}: {error.strerror}; choose another place") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The file may have been removed, by the process that held it, between opening and locking.
-            held = path.is_file() and _is_same(lock, path)
-        except OSError:
-            held = False
-        if not held:
-            raise DataError(f"{folder}: another process is writing this dataset; wait for it or stop it")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _is_same(file: IO[str], path: Path) -> bool:
-    return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+    busy = f"{folder}: another process is writing this dataset; wait for it or stop it"
+    return locked(folder / _LOCK_NAME, busy)
 
 
 def _start(folder: Path, plan: Mapping[str, Any]) -> None:

@@ -127,9 +127,10 @@ class MemoryAdvice(pl.Callback):
             self.advice = f"{start}: not even one jet fits; use a smaller tagger or representation.max_constituents"
             return
         steps = section.accumulate * -(-section.batch_size // fits)
+        size = -(-section.accumulate * section.batch_size // steps)
         self.advice = (
-            f"{start}; {fits} fits (use training.batch_size: {fits} with training.accumulate: {steps} for the same "
-            "effective batch)"
+            f"{start}; {fits} fits (use training.batch_size: {size} with training.accumulate: {steps} for steps of as "
+            "many jets)"
         )
 
 

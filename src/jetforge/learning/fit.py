@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,11 @@ import numpy as np
 import torch
 import torch.utils.deterministic
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import StrategyRegistry
 from rich.console import Console
 
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, first_line
-from jetforge.files import write_atomically
+from jetforge.files import locked, write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.edit.fields import each_part
 from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
@@ -32,11 +34,15 @@ from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
 from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
 from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
-from jetforge.learning.run import BEST_FOLDER, METRICS_NAME, prepare_run
+from jetforge.learning.run import BEST_FOLDER, LOCK_NAME, METRICS_NAME, is_trained, prepare_run, refuse_file
 from jetforge.representations import DenseBatch
 from jetforge.taggers import Tagger, keep_freed_memory, load_tagger, save_tagger
 from jetforge.taggers.boosted_trees import BoostedTrees
 
+# Where several processes train together, each but the first has a number other than 0 in one of these.
+_RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK", "SLURM_PROCID")
+# Strategies of Lightning's that would have to pickle a training.
+_COPYING = ("spawn", "fork", "notebook")
 # What cannot be compiled is told in one line, not in thousands.
 _TALKATIVE = {
     "lightning.pytorch": logging.WARNING,
@@ -96,23 +102,35 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     tagger = tagger_of(recipe, len(dataset.classes))
+    refuse_file(run)
+    if not overwrite and is_trained(recipe, dataset):
+        return load_tagger(run)
     if not tagger.trained_by_gradient:
-        if not prepare_run(recipe, dataset, overwrite=overwrite):
-            _boost(recipe, dataset, tagger)
+        with _alone(run):
+            if not prepare_run(recipe, dataset, overwrite=overwrite):
+                _boost(recipe, dataset, tagger)
         return load_tagger(run)
     target = _auxiliary_target(recipe.training, dataset)
     with _quiet_lightning():
         recorder = EpochRecorder(run, recipe.training, dataset)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
-        if prepare_run(recipe, dataset, overwrite=overwrite):
-            return load_tagger(run)
-        _train(recipe, dataset, tagger, trainer, recorder, target)
+        with _alone(run):
+            if prepare_run(recipe, dataset, overwrite=overwrite):
+                return load_tagger(run)
+            _train(recipe, dataset, tagger, trainer, recorder, target)
+            if trainer.is_global_zero:
+                save_tagger(load_tagger(run / BEST_FOLDER), run)
     if not trainer.is_global_zero:
         # Lightning started this process for its share of the training, which is done: the first one goes on alone.
         sys.exit(0)
-    best = load_tagger(run / BEST_FOLDER)
-    save_tagger(best, run)
-    return best
+    return load_tagger(run)
+
+
+def _alone(run: Path) -> AbstractContextManager[None]:
+    """Refuse a run directory in which another process trains; of one training's own processes, the first looks."""
+    if any(os.environ.get(name, "0") not in ("", "0") for name in _RANKS):
+        return nullcontext()
+    return locked(run / LOCK_NAME, f"{run}: another process is training here; wait for it or stop it")
 
 
 def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecorder) -> pl.Trainer:
@@ -121,8 +139,12 @@ def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecor
     if accelerator == "auto":
         # Of Lightning's choices those that a training has been tried on.
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
+    if hardware.strategy not in ("auto", *StrategyRegistry.available_strategies()):
+        raise RecipeError(f"--strategy {hardware.strategy}: unknown; give auto, ddp, or another that Lightning has")
+    if any(sign in hardware.strategy for sign in _COPYING):
+        raise RecipeError(f"--strategy {hardware.strategy}: it copies a training into processes; give auto or ddp")
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             accelerator=accelerator,
             devices=int(hardware.devices) if hardware.devices.lstrip("-").isdigit() else hardware.devices,
             num_nodes=hardware.num_nodes,
@@ -140,12 +162,16 @@ def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecor
             use_distributed_sampler=False,
             deterministic="warn",
         )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, AssertionError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]
         raise RecipeError(
             f"--accelerator {hardware.accelerator} --devices {hardware.devices} --num-nodes {hardware.num_nodes} "
             f"--strategy {hardware.strategy}: {reason}; try --accelerator cpu --devices 1"
         ) from None
+    if trainer.precision != training.precision:
+        # Lightning goes on with another.
+        raise RecipeError(f"training.precision: {training.precision} needs a GPU; give bf16-mixed or 32-true")
+    return trainer
 
 
 def _auxiliary_target(training: TrainingSection, dataset: Dataset) -> AuxiliaryTarget | None:
@@ -188,6 +214,11 @@ def _train(
             "use fewer devices or a smaller batch_size"
         )
     train.epoch = lambda: trainer.current_epoch
+    if training.accumulate > len(train):
+        raise RecipeError(
+            f"training.accumulate: {training.accumulate} is more than the {len(train)} batches of an epoch; give less, "
+            "or a smaller batch_size"
+        )
     module = TrainingModule(tagger, training, len(train), head)
     try:
         trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
@@ -297,8 +328,16 @@ def _check_trainable(dataset: Dataset) -> None:
 def _check_weights(dataset: Dataset, split: str) -> None:
     """Refuse weights by which a class counts for nothing, or for less: the weighted loss and AUC would be NaN."""
     totals = np.zeros(len(dataset.classes))
+    jets = 0
     for _, _, fields in each_part(dataset, split, ("label", "weight")):
         label = fields["label"]
+        if (bad := ~(np.isfinite(fields["weight"]) & (fields["weight"] >= 0))).any():
+            jet = int(np.argmax(bad))
+            raise DataError(
+                f"{dataset.path}: jet {jets + jet} of the split '{split}' has the weight {fields['weight'][jet]:g}; "
+                "training needs finite weights of 0 or more: mend the weights, or make the dataset without them"
+            )
+        jets += len(label)
         known = (label >= 0) & (label < len(totals))  # others are refused when the jets are read
         totals += np.bincount(label[known], fields["weight"][known], minlength=len(totals))
     for name, total in zip(dataset.classes, totals, strict=True):

@@ -251,7 +251,7 @@ def _blamed(recipe: Recipe, num_classes: int, message: str) -> tuple[str, ...]:
 
 def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
     """Refuse settings of the training that would count for nothing without steps of an optimiser."""
-    usual, harmless = TrainingSection(), ("seed", "monitor", "cache_jets", "checkpoint_minutes")
+    usual, harmless = TrainingSection(), ("seed", "checkpoint_minutes")
     for name in TrainingSection.model_fields:
         if name not in harmless and getattr(recipe.training, name) != getattr(usual, name):
             raise RecipeError(

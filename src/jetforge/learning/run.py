@@ -19,6 +19,7 @@ from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 RECIPE_NAME = "recipe.yaml"
 METRICS_NAME = "metrics.jsonl"
+LOCK_NAME = ".training.lock"
 CHECKPOINT_FOLDER = "checkpoints"
 LAST_CHECKPOINT = f"{CHECKPOINT_FOLDER}/last.ckpt"
 BEST_FOLDER = f"{CHECKPOINT_FOLDER}/best"
@@ -94,9 +95,9 @@ def is_trained(recipe: Recipe, dataset: Dataset) -> bool:
     """
     run = Path(recipe.out)
     path = run / RECIPE_NAME
-    _refuse_file(run)
+    refuse_file(run)
     if not path.is_file():
-        strangers = sorted(entry.name for entry in run.iterdir()) if run.is_dir() else []
+        strangers = sorted(entry.name for entry in run.iterdir() if entry.name != LOCK_NAME) if run.is_dir() else []
         if strangers:
             raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); choose a new directory")
         return False
@@ -123,7 +124,7 @@ def prepare_run(recipe: Recipe, dataset: Dataset, *, overwrite: bool = False) ->
         What `is_trained` raises, unless an earlier run is overwritten; or the directory cannot be written.
     """
     run = Path(recipe.out)
-    _refuse_file(run)
+    refuse_file(run)
     if overwrite:
         remove_run(run)
     elif is_trained(recipe, dataset):
@@ -132,7 +133,14 @@ def prepare_run(recipe: Recipe, dataset: Dataset, *, overwrite: bool = False) ->
     return False
 
 
-def _refuse_file(run: Path) -> None:
+def refuse_file(run: Path) -> None:
+    """Refuse a file where the directory of a run is to be.
+
+    Raises
+    ------
+    RecipeError
+        If it is one.
+    """
     if run.exists() and not run.is_dir():
         raise RecipeError(f"{run}: a file, where the directory of the run is to be; choose another name")
 
@@ -157,7 +165,7 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
     names = ("data", "tagger", "representation", "training")
-    flat = [(_flatten(earlier.get(name), name), _flatten(wanted[name], name)) for name in names]
+    flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
         f"{key}: {old.get(key)} there, {new.get(key)} asked for"
         for old, new in flat
@@ -167,6 +175,6 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
 
 
 def _flatten(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
+    if not isinstance(value, dict):
         return {name: value}
     return {key: leaf for k, v in value.items() for key, leaf in _flatten(v, f"{name}.{k}").items()}
