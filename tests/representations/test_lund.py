@@ -142,3 +142,11 @@ def test_what_is_no_tree_is_refused(parent):
     offsets = np.array([0, 1, 1 + len(parent)])
     with pytest.raises(DataError, match=r"jet 1: .*tree"):
         LundBatch.from_trees(np.zeros((1 + len(parent), 2)), np.array([-1, *parent]), offsets)
+
+
+@pytest.mark.parametrize("indices", [[True] * 9, [0.0, 1.0], [-1], [9]])
+def test_jets_are_taken_by_numbers_of_jets_that_are_there(batch, indices):
+    for given in (np.array(indices), torch.tensor(indices)):
+        with pytest.raises(IndexError, match="jets"):
+            batch.take(given)
+    assert len(batch.take(np.array([]))) == 0

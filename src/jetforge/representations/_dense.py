@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from jetforge.representations._indices import checked_indices
+
 
 @dataclass(frozen=True, eq=False)
 class DenseBatch:
@@ -41,12 +43,7 @@ class DenseBatch:
 
     def take(self, indices: torch.Tensor | NDArray[np.integer[Any]]) -> Self:
         """Return the jets at ``indices``, shape (n,), in that order; a jet may be taken more than once."""
-        chosen = torch.as_tensor(indices, device=self.values.device)
-        if len(chosen) and (chosen.dtype == torch.bool or chosen.is_floating_point()):
-            raise IndexError(f"jets are taken by their numbers, not by {chosen.dtype}")
-        chosen = chosen.to(torch.int64)
-        if len(chosen) and not (int(chosen.min()) >= 0 and int(chosen.max()) < len(self)):
-            raise IndexError(f"there are jets 0 to {len(self) - 1}")
+        chosen = checked_indices(indices, len(self), self.values.device)
         if self.values.device.type == "cpu":
             return type(self)(torch.from_numpy(self.values.numpy()[chosen.numpy()]))
         return type(self)(self.values.index_select(0, chosen))

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from jetforge.jets.jets import take_runs
-
-_NOT_NUMBERS = (torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+from jetforge.representations._indices import checked_indices
 
 
 class PackedBatch:
@@ -77,12 +76,7 @@ class PackedBatch:
 
     def take(self, indices: torch.Tensor | NDArray[np.integer[Any]]) -> Self:
         """Return the jets at ``indices``, shape (n,), in that order; a jet may be taken more than once."""
-        given = torch.as_tensor(indices, device=self.offsets.device)
-        if given.dtype in _NOT_NUMBERS and len(given):
-            raise IndexError(f"jets are taken by their numbers, not by {given.dtype}")
-        chosen = given.to(torch.int64)
-        if len(chosen) and not (int(chosen.min()) >= 0 and int(chosen.max()) < len(self)):
-            raise IndexError(f"there are jets 0 to {len(self) - 1}")
+        chosen = checked_indices(indices, len(self), self.offsets.device)
         sizes = self.counts[chosen]
         offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         return self._with({name: self._taken(rows, chosen, offsets) for name, rows in self.rows().items()}, offsets)

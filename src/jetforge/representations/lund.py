@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jetforge.errors import DataError, JetforgeError
 from jetforge.physics.flat import flatten
 from jetforge.physics.lund import LundArrays, lund_arrays
+from jetforge.representations._indices import checked_indices
 from jetforge.representations._moments import Moments
 from jetforge.representations.base import Representation, register_representation
 
@@ -147,7 +148,7 @@ class LundBatch:
 
     def take(self, indices: torch.Tensor | NDArray[np.integer[Any]]) -> "LundBatch":
         """Return the jets at ``indices``, shape (n,), in that order; a jet may be taken more than once."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.offsets.device)
+        chosen = checked_indices(indices, len(self), self.offsets.device)
         starts, sizes = self.offsets[chosen], self.offsets.diff()[chosen]
         offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
         num_nodes = int(offsets[-1])
