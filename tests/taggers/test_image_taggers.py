@@ -48,9 +48,10 @@ def test_images_too_small_or_of_another_size_are_refused():
     with pytest.raises(TaggerError, match=r"^representation\.size is 8: .* too small .*; give at least 9$"):
         create_tagger("image_cnn", representation=images(8))
     tagger = create_tagger("image_cnn")
-    tagger.representation = images(33)
     with pytest.raises(TaggerError, match="images of 40 pixels a side, not 33"):
-        tagger(random_images(tagger, 2))
+        tagger.representation = images(33)
+    with pytest.raises(TaggerError, match="images of 40 pixels a side, not 33"):
+        tagger(random_images(create_tagger("image_cnn", representation=images(33)), 2))
 
 
 @pytest.mark.parametrize("maps", [1, 2, 3, 5, 6])

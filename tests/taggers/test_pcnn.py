@@ -67,7 +67,7 @@ def test_its_layers_can_be_chosen(jets):
         ({"stem": 0}, "stem 0"),
         ({"hidden": 1.5}, "hidden 1.5"),
         ({"dropout": -0.1}, "dropout"),
-        ({"representation": {"max_length": None}}, "P-CNN has weights for each element"),
+        ({"representation": {"max_length": None}}, "pcnn has weights for each element"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, rule):

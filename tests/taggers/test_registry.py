@@ -3,7 +3,13 @@
 import pytest
 
 from jetforge.errors import TaggerError
-from jetforge.representations import CloudRepresentation, LundRepresentation
+from jetforge.representations import (
+    CloudRepresentation,
+    ImageRepresentation,
+    LundRepresentation,
+    SequenceRepresentation,
+    SeveralRepresentation,
+)
 from jetforge.taggers import ParticleFlowNetwork, create_tagger, list_taggers, lundnet5, pfn, register_tagger
 from jetforge.taggers import _registry as registry
 
@@ -98,3 +104,37 @@ def test_a_representation_of_another_kind_is_refused_in_the_name_of_the_tagger(n
         lundnet5(2, CloudRepresentation())
     with pytest.raises(TaggerError, match=r"^ParticleFlowNetwork reads"):
         ParticleFlowNetwork(2, LundRepresentation())
+
+
+def image_and_sequence(channels, features):
+    return SeveralRepresentation(
+        {"image": ImageRepresentation(channels), "sequence": SequenceRepresentation(features, max_length=200)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "later", "rule"),
+    [
+        ("efn", CloudRepresentation(("pt_rel", "log_energy")), "^an EFN reads angles alone .* not pt_rel"),
+        ("lundnet2", LundRepresentation(("ln_kt", "ln_delta")), "reads the variables ln_delta, ln_kt, .* ln_kt, ln_d"),
+        ("lundnet2", LundRepresentation(("ln_z", "psi")), "the representation has ln_z, psi$"),
+        ("pfn", CloudRepresentation(("deta", "dphi")), "^pfn was made for 3 features, the representation has 2$"),
+        *(
+            (name, SequenceRepresentation(features, max_length=length), rule)
+            for name, features in (("topodnn", ("pt", "deta", "dphi")), ("pcnn", SequenceRepresentation().features))
+            for length, rule in ((20, f"^{name} was made for a max_length of .* has 20$"), (None, "give max_length$"))
+        ),
+        (
+            "cnn_rnn",
+            image_and_sequence(("pt", "multiplicity"), SequenceRepresentation().features[1:]),
+            "of the part image",
+        ),
+    ],
+)
+def test_what_a_tagger_is_made_with_and_what_it_is_given_later_obey_the_same_rules(name, later, rule):
+    tagger = create_tagger(name)
+    before = tagger.representation
+    with pytest.raises(TaggerError, match=rule):
+        tagger.representation = later
+    assert tagger.representation is before
+    tagger.representation = create_tagger(name).representation

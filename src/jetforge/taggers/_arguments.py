@@ -102,17 +102,29 @@ def check_heads(width: Any, num_heads: Any) -> None:
         raise TaggerError(f"num_heads {num_heads!r} must divide the width {width}")
 
 
-def fixed_length(title: str, representation: SequenceRepresentation) -> int:
-    """Return how many elements a network reads that has weights for each of them.
+def check_fixed_length(title: str, representation: SequenceRepresentation, made_for: int | None) -> None:
+    """Refuse what a network cannot read that has weights for each element of a sequence.
+
+    Parameters
+    ----------
+    title : str
+        What the network is called.
+    representation : SequenceRepresentation
+        What it is to read.
+    made_for : int, optional
+        The number of elements that it was made for; none while it is being made.
 
     Raises
     ------
     TaggerError
-        If the representation does not say.
+        If the representation has no `max_length`, or another.
     """
     if representation.max_length is None:
         raise TaggerError(f"{title} has weights for each element of the sequence: give max_length")
-    return representation.max_length
+    if made_for not in (None, representation.max_length):
+        raise TaggerError(
+            f"{title} was made for a max_length of {made_for}, the representation has {representation.max_length}"
+        )
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -56,6 +56,7 @@ class Tagger(nn.Module, ABC):
 
     reads: ClassVar[type[Representation]]
     trained_by_gradient: ClassVar[bool] = True
+    _representation: Any = None  # none while the tagger is being made
 
     def __init__(self, num_classes: int, representation: Representation) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
@@ -86,6 +87,7 @@ class Tagger(nn.Module, ABC):
         return self.name or name_being_made.get() or type(self).__name__
 
     def _check_kind(self, representation: Any) -> None:
+        """Refuse what the network does not read, be it given when it is made or later."""
         if not isinstance(representation, self.reads):
             given = getattr(representation, "name", type(representation).__name__)
             raise TaggerError(f"{self._title} reads the representation {self.reads.name}, not {given}")

@@ -22,7 +22,7 @@ from jetforge.representations import (
     SeveralBatch,
     SeveralRepresentation,
 )
-from jetforge.taggers._arguments import check_fractions, check_whole, check_widths, fixed_length
+from jetforge.taggers._arguments import check_fixed_length, check_fractions, check_whole, check_widths
 from jetforge.taggers._layers import DenseLayers, glorot
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
@@ -193,8 +193,7 @@ class CNNRNN(Tagger):
         image, sequence = (self.representation.parts[name] for name in _PARTS)
         self.size = image.size
         self.image = ImageBranch(image.num_features, image.size, channels, narrow, image_hidden, dropout)
-        length = fixed_length("this network", sequence)
-        self.sequence = SequenceBranch(sequence.num_features, length, recurrent, sequence_hidden, dropout)
+        self.sequence = SequenceBranch(sequence.num_features, sequence.max_length, recurrent, sequence_hidden, dropout)
         layers = [glorot(nn.Linear(*shape)) for shape in pairwise([image_hidden + sequence_hidden[-1], *fusion])]
         first, *others = layers
         self.fusion = nn.Sequential(first, nn.ReLU(), nn.Dropout(dropout))
@@ -208,6 +207,15 @@ class CNNRNN(Tagger):
         if set(parts) != set(_PARTS) or not all(isinstance(parts[name], kind) for name, kind in _PARTS.items()):
             has = ", ".join(f"{name}: {part.name}" for name, part in parts.items())
             raise TaggerError(f"{self._title} reads the parts image: image, sequence: sequence; it was given {has}")
+        before = None if self._representation is None else self._representation.parts
+        check_fixed_length(self._title, parts["sequence"], None if before is None else before["sequence"].max_length)
+        if before is None:
+            return
+        check_size(parts["image"].size, self.size)
+        for name in _PARTS:
+            have, want = parts[name].num_features, before[name].num_features
+            if have != want:
+                raise TaggerError(f"{self._title} was made for {want} features of the part {name}, it has {have}")
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the two branches, the layers that fuse them, and the output layer."""
@@ -227,7 +235,7 @@ class CNNRNN(Tagger):
             If the images have another size than those that the network was made for.
         """
         image: ImageBatch = batch.parts["image"]
-        check_size(image, self.size)
+        check_size(image.values.shape[-1], self.size)
         branches = [self.image(image.values), self.sequence(batch.parts["sequence"])]
         embedded: torch.Tensor = self.fusion(torch.cat(branches, dim=1))
         return embedded

@@ -1,13 +1,13 @@
 """Dense layers on the leading constituents of a jet."""
 
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import nn
 
 from jetforge.representations import SequenceBatch, SequenceRepresentation
-from jetforge.taggers._arguments import check_flags, check_fractions, check_widths, fixed_length
+from jetforge.taggers._arguments import check_fixed_length, check_flags, check_fractions, check_widths
 from jetforge.taggers._layers import DenseLayers, glorot
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
@@ -62,10 +62,14 @@ class DenseNetwork(Tagger):
         widths = check_widths("widths", widths)
         check_fractions(dropout=dropout)
         check_flags(norm=norm)
-        self.length = fixed_length("a dense network", self.representation)
+        self.length = self.representation.max_length
         inputs = self.length * self.representation.num_features
         self.hidden = DenseLayers(inputs, widths, dropout, norm)
         self.output = glorot(nn.Linear(self.hidden.outputs, num_classes))
+
+    def _check_kind(self, representation: Any) -> None:
+        super()._check_kind(representation)
+        check_fixed_length(self._title, representation, getattr(self._representation, "max_length", None))
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the hidden layers and the output layer."""

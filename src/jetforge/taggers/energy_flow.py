@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import nn
@@ -107,9 +107,9 @@ class EnergyFlowNetwork(FlowNetwork):
         If a feature is no angle.
     """
 
-    def __init__(self, num_classes: int, representation: CloudRepresentation, **settings: Unpack[FlowSettings]) -> None:
-        super().__init__(num_classes, representation, **settings)
-        other = [name for name in self.representation.features if name not in ANGLES]
+    def _check_kind(self, representation: Any) -> None:
+        super()._check_kind(representation)
+        other = [name for name in representation.features if name not in ANGLES]
         if other:
             raise TaggerError(
                 f"an EFN reads angles alone ({', '.join(ANGLES)}), not {other[0]}: it would not be infrared and "

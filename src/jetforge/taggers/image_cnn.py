@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import nn
@@ -89,13 +89,18 @@ class ImageCNN(Tagger):
         self.output = nn.Linear(widths[-1], num_classes)
         self.apply(_initialise)
 
+    def _check_kind(self, representation: Any) -> None:
+        super()._check_kind(representation)
+        if self._representation is not None:
+            check_size(representation.size, self.size)
+
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the convolutions, the dense layers and the output layer, in the order of the data."""
         return {"convolutions": (self.convolutions,), "dense": (self.dense,), "classifier": (self.output,)}
 
     def embed(self, batch: ImageBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, width of the last dense layer)."""
-        check_size(batch, self.size)
+        check_size(batch.values.shape[-1], self.size)
         x: torch.Tensor = self.convolutions(batch.values).flatten(1)
         for layer in self.dense:
             x = torch.relu(layer(x))
@@ -107,7 +112,7 @@ class ImageCNN(Tagger):
         return logits
 
 
-def check_size(batch: ImageBatch, size: int) -> None:
+def check_size(size: int, made_for: int) -> None:
     """Refuse images of another size than a network was made for.
 
     Raises
@@ -115,8 +120,8 @@ def check_size(batch: ImageBatch, size: int) -> None:
     TaggerError
         If the images have another size.
     """
-    if batch.values.shape[-1] != size:
-        raise TaggerError(f"this network was made for images of {size} pixels a side, not {batch.values.shape[-1]}")
+    if size != made_for:
+        raise TaggerError(f"this network was made for images of {made_for} pixels a side, not {size}")
 
 
 def _smallest_size(convolutions: int, kernel: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import nn
@@ -101,11 +101,6 @@ class LundNet(Tagger):
         check_fractions(dropout=dropout)
         self.variables = tuple(variables)
         super().__init__(num_classes, representation or LundRepresentation(self.variables))
-        if self.representation.variables != self.variables:
-            raise TaggerError(
-                f"this LundNet reads the variables {', '.join(self.variables)}, "
-                f"the representation has {', '.join(self.representation.variables)}"
-            )
         self.input_norm = BatchNorm(len(self.variables))
         self.convolutions = nn.ModuleList(
             EdgeConvolution(*widths) for widths in pairwise([len(self.variables), *channels])
@@ -115,6 +110,14 @@ class LundNet(Tagger):
         self.hidden = nn.Linear(fusion, hidden)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_classes)
+
+    def _check_kind(self, representation: Any) -> None:
+        super()._check_kind(representation)
+        if representation.variables != self.variables:
+            raise TaggerError(
+                f"this LundNet reads the variables {', '.join(self.variables)}, "
+                f"the representation has {', '.join(representation.variables)}"
+            )
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the modules of `embed_nodes`, `embed_jets` and `classify`, in that order."""

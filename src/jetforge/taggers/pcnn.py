@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import nn
 
 from jetforge.representations import SequenceBatch, SequenceRepresentation
-from jetforge.taggers._arguments import check_fractions, check_stages, check_whole, fixed_length
+from jetforge.taggers._arguments import check_fixed_length, check_fractions, check_stages, check_whole
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
 from jetforge.taggers.base import Tagger
@@ -95,7 +95,7 @@ class ParticleCNN(Tagger):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(num_classes, representation or SequenceRepresentation(max_length=100))
-        self.length = fixed_length("P-CNN", self.representation)
+        self.length = self.representation.max_length
         features = self.representation.num_features
         widths = check_stages("units", units)
         check_whole(stem=stem, hidden=hidden)
@@ -109,6 +109,10 @@ class ParticleCNN(Tagger):
         self.hidden = nn.Linear(widths[-1][-1], hidden)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, num_classes)
+
+    def _check_kind(self, representation: Any) -> None:
+        super()._check_kind(representation)
+        check_fixed_length(self._title, representation, getattr(self._representation, "max_length", None))
 
     def stages(self) -> dict[str, tuple[nn.Module, ...]]:
         """Return the convolutions and the classifier."""
