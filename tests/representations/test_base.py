@@ -30,7 +30,7 @@ def test_json_round_trip_is_exact(representation):
     assert representation_to_dict(again) == representation_to_dict(representation)
 
 
-@pytest.mark.parametrize("values", [{}, {"name": "cloudy"}])
+@pytest.mark.parametrize("values", [{}, {"name": "cloudy"}, {"name": ["cloud"]}])
 def test_unknown_name_is_refused(values):
     with pytest.raises(JetforgeError, match=r"unknown representation.*lund"):
         representation_from_dict(values)
@@ -61,10 +61,10 @@ def test_a_class_defined_again_takes_the_place_of_the_earlier_one(monkeypatch):
         ({"variables": ["ln_kt", "ln_pt"]}, "choose one or more"),
         ({"variables": ["ln_kt", "ln_kt"]}, "each once"),
         ({"variables": []}, "choose one or more"),
-        ({"variables": 3}, "lund representation"),
+        ({"variables": 3}, "lund variables 3: give a list"),
         ({"mean": [0.0]}, "mean must be 2 finite numbers"),
         ({"mean": [0.0, float("nan")]}, "mean must be 2 finite numbers"),
-        ({"mean": ["a", "b"]}, "lund representation"),
+        ({"mean": ["a", "b"]}, "mean must be 2 finite numbers"),
         ({"std": None}, "both mean and std"),
         ({"std": [1.0, 0.0]}, "must be positive"),
         ({"extra": 1}, "needs variables, mean, std alone"),

@@ -100,7 +100,7 @@ def test_what_makes_no_sense_is_refused(jets):
         FourMomentaRepresentation()(jets)
     with pytest.raises(DataError, match="no constituent has energy"):
         FourMomentaRepresentation().fit([])
-    for scale in (0.0, -1.0, float("nan"), "20"):
+    for scale in (0.0, -1.0, float("nan"), "20", True):
         with pytest.raises(JetforgeError, match="positive number of GeV"):
             FourMomentaRepresentation(scale=scale)
     with pytest.raises(JetforgeError, match="needs scale, max_constituents, scalars, dtype, massless alone"):

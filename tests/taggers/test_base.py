@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from jetforge.errors import DataError, TaggerError
 from jetforge.jets import Jets
+from jetforge.learning.auxiliary import embedding_width
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.fit import fit
 from jetforge.learning.recipe import make_recipe
@@ -327,6 +328,16 @@ def test_number_of_classes_must_make_sense(num_classes):
         create_tagger("lundnet3", num_classes=num_classes)
 
 
-def test_batch_size_must_be_positive(jets):
-    with pytest.raises(TaggerError, match="batch_size 0"):
-        fitted("lundnet3", jets).predict(jets, batch_size=0)
+@pytest.mark.parametrize("batch_size", [0, 2.5, "2", True, None])
+def test_batch_size_must_be_a_whole_number_above_zero(jets, batch_size):
+    with pytest.raises(TaggerError, match=f"^batch_size {batch_size!r} must be a whole number of 1 or more$"):
+        fitted("lundnet3", jets).predict(jets, batch_size=batch_size)
+
+
+def test_predicting_leaves_what_trains_and_what_does_not(jets):
+    tagger = fitted("lundnet3", jets).train()
+    tagger.convolutions.eval()
+    before = [module.training for module in tagger.modules()]
+    tagger.predict(jets)
+    embedding_width(tagger, jets)
+    assert [module.training for module in tagger.modules()] == before

@@ -10,6 +10,7 @@ from torch.nn import functional
 from jetforge.errors import TaggerError
 from jetforge.representations import FourMomentaBatch
 from jetforge.taggers import create_tagger
+from jetforge.taggers.checkpoints import import_weights
 from jetforge.taggers.checkpoints import lorentznet as checkpoints
 
 
@@ -241,6 +242,13 @@ def test_other_checkpoints_are_refused():
     assert not checkpoints.recognises({"bn_fts.weight": torch.ones(1)})
     with pytest.raises(TaggerError, match="3 input scalars"):
         checkpoints.convert(published_state(3, 1, 4))
+
+
+@pytest.mark.parametrize("name", ["LGEBs.0.phi_y.0.weight", "phi_y.weight", "LGEBs.0.phi_e.7.bias"])
+def test_a_tensor_too_many_is_named(tmp_path, name):
+    torch.save(published_state(2, 1, 8) | {name: torch.ones(8)}, tmp_path / "weights.pt")
+    with pytest.raises(TaggerError, match=f"not the published LorentzNet, which has no tensor {name}"):
+        import_weights(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_edge_convolution_equals_its_formula(batch, trees, inputs, channels):
 @pytest.mark.parametrize("trees", [FusedTrees, GatheredTrees])
 def test_lundnet_equals_its_formula(batch, trees, monkeypatch):
     torch.manual_seed(4)
-    monkeypatch.setattr(lundnet, "_trees", trees)
+    monkeypatch.setattr(lundnet, "FusedTrees", trees)
     tagger = create_tagger("lundnet5", channels=[4, 4, 6], fusion=8, hidden=8, dropout=0).double()
     torch.testing.assert_close(tagger(batch), plain_lundnet(tagger, batch), rtol=1e-9, atol=1e-10)
 
@@ -81,7 +81,7 @@ def test_lundnet_equals_its_formula(batch, trees, monkeypatch):
 def test_both_implementations_agree_when_predicting(batch, monkeypatch):
     tagger = lundnet5().double().eval()
     fused = tagger(batch)
-    monkeypatch.setattr(lundnet, "_trees", GatheredTrees)
+    monkeypatch.setattr(lundnet, "FusedTrees", GatheredTrees)
     torch.testing.assert_close(tagger(batch), fused, rtol=1e-10, atol=1e-12)
 
 
@@ -116,3 +116,16 @@ def test_cuda_agrees_with_cpu(batch):
     tagger = lundnet5().double().eval()
     expected = tagger(batch)
     torch.testing.assert_close(tagger.cuda()(batch.to("cuda")).cpu(), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])
+def test_a_network_in_half_precision_stays_close_on_the_cpu(batch, dtype):
+    torch.manual_seed(1)
+    tagger = lundnet5().eval()
+    single, half = (
+        LundBatch(batch.features.to(kind), batch.neighbours, batch.offsets, batch.num_links)
+        for kind in (torch.float32, dtype)
+    )
+    with torch.no_grad():
+        expected = tagger(single)
+        torch.testing.assert_close(tagger.to(dtype)(half).float(), expected, rtol=0.05, atol=0.05)

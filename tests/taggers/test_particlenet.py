@@ -1,6 +1,7 @@
 """ParticleNet: both paths of the network, its settings, and what weaver's ParticleNet gives for the same weights."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,3 +196,13 @@ def test_an_unknown_number_of_features_is_refused():
     state["bn_fts.weight"] = torch.ones(4)
     with pytest.raises(TaggerError, match="4 features"):
         checkpoint.convert(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])
+def test_a_network_in_half_precision_stays_close_on_the_cpu(jets, dtype):
+    tagger = fitted(jets, "particlenet_lite").eval()
+    single = tagger.representation(jets)
+    half = replace(single, features=single.features.to(dtype))
+    with torch.no_grad():
+        expected = tagger(single)
+        torch.testing.assert_close(tagger.to(dtype)(half).float(), expected, rtol=0.05, atol=0.05)

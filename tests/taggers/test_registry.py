@@ -1,8 +1,9 @@
 """Taggers by name."""
 
+import numpy as np
 import pytest
 
-from jetforge.errors import TaggerError
+from jetforge.errors import JetforgeError, TaggerError
 from jetforge.representations import (
     CloudRepresentation,
     ImageRepresentation,
@@ -10,7 +11,16 @@ from jetforge.representations import (
     SequenceRepresentation,
     SeveralRepresentation,
 )
-from jetforge.taggers import ParticleFlowNetwork, create_tagger, list_taggers, lundnet5, pfn, register_tagger
+from jetforge.taggers import (
+    ParticleFlowNetwork,
+    create_tagger,
+    list_taggers,
+    load_tagger,
+    lundnet5,
+    pfn,
+    register_tagger,
+    save_tagger,
+)
 from jetforge.taggers import _registry as registry
 
 
@@ -45,7 +55,7 @@ def test_an_unknown_name_names_the_nearest(name, hint):
 
 
 def test_an_unknown_argument_names_those_there_are():
-    with pytest.raises(TaggerError, match=r"no droput; .*num_classes, channels, fusion, hidden, dropout"):
+    with pytest.raises(TaggerError, match=r"no droput; its arguments are channels, fusion, hidden, dropout"):
         create_tagger("lundnet5", droput=0.1)
 
 
@@ -87,11 +97,27 @@ def test_a_function_defined_again_takes_the_place_of_the_earlier_one(monkeypatch
         ("lund", "^representation is 'lund'; give a Representation or a mapping such as {'name': 'lund'}$"),
         ("lundd", "is 'lundd'; .* {'name': 'cloud'}$"),
         (["lund"], "is of type list; give"),
+        ({"name": ["lund"]}, r"unknown representation \['lund'\]; known: cloud"),
+        ({1: 2}, "representation lund has no setting 1"),
     ],
 )
 def test_what_is_no_representation_is_refused(given, rule):
-    with pytest.raises(TaggerError, match=rule):
+    with pytest.raises(JetforgeError, match=rule):
         create_tagger("lundnet5", representation=given)
+
+
+@pytest.mark.parametrize("name", [["lundnet5"], None, 5])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(TaggerError, match="unknown tagger"):
+        create_tagger(name)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    scaled = {"mean": [0.0] * 7, "std": [1.0] * 7}
+    numbers = {"num_classes": np.int64(3), "k": np.int64(4), "dropout": np.float64(0.25)}
+    tagger = create_tagger("particlenet_lite", representation=scaled, **numbers)
+    save_tagger(tagger, tmp_path / "tagger")
+    assert load_tagger(tmp_path / "tagger").arguments == {"num_classes": 3, "k": 4, "dropout": 0.25}
 
 
 @pytest.mark.parametrize(("name", "reads"), [("pfn", "cloud"), ("dense_student", "sequence"), ("cnn_rnn", "several")])

@@ -14,6 +14,7 @@ from jetforge.errors import DataError, RecipeError
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
 from jetforge.taggers import Tagger
+from jetforge.taggers.base import evaluating
 
 _SMALLEST_MASS = 1e-3  # GeV; the logarithm of a massless jet stays finite
 _SMALLEST_STD = 1e-6
@@ -94,12 +95,8 @@ class AuxiliaryHead(nn.Module):
 @torch.no_grad()
 def embedding_width(tagger: Tagger, jets: Jets) -> int:
     """Return the width of what a tagger embeds, found with a few jets; the tagger stays as it was."""
-    training = tagger.training
-    tagger.eval()
-    try:
+    with evaluating(tagger):
         return int(tagger.embed(tagger.representation(jets)).shape[1])
-    finally:
-        tagger.train(training)
 
 
 def _masses(jets: Jets) -> npt.NDArray[np.float64]:

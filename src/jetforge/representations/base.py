@@ -175,10 +175,13 @@ def representation_from_dict(values: dict[str, Any]) -> Representation:
         If the name is unknown, or a value is missing or makes no sense.
     """
     settings = dict(values)
-    name = settings.pop("name", None)
-    if name not in _REPRESENTATIONS:
+    return _kind(settings.pop("name", None)).from_dict(settings)
+
+
+def _kind(name: Any) -> type[Representation]:
+    if not isinstance(name, str) or name not in _REPRESENTATIONS:
         raise JetforgeError(f"unknown representation {name!r}; known: {', '.join(list_representations())}")
-    return _REPRESENTATIONS[name].from_dict(settings)
+    return _REPRESENTATIONS[name]
 
 
 def make_representation(values: Mapping[str, Any], default: Representation) -> Representation:
@@ -188,7 +191,7 @@ def make_representation(values: Mapping[str, Any], default: Representation) -> R
     ----------
     values : mapping
         ``name`` and settings; without a name, or with that of the default, its settings are kept where they are not
-        given, but not its normalisation.
+        given, but not a normalisation by ``mean`` and ``std``.
     default : Representation
         What a tagger reads if nothing else is asked for.
 
@@ -199,12 +202,10 @@ def make_representation(values: Mapping[str, Any], default: Representation) -> R
     """
     settings = dict(values)
     name = settings.pop("name", default.name)
-    if name not in _REPRESENTATIONS:
-        raise JetforgeError(f"unknown representation {name!r}; known: {', '.join(list_representations())}")
-    kind = _REPRESENTATIONS[name]
+    kind = _kind(name)
     for setting in settings:
         if setting not in kind.settings():
-            near = get_close_matches(setting, kind.settings(), n=1)
+            near = get_close_matches(str(setting), kind.settings(), n=1)
             hint = f"did you mean {near[0]}?" if near else f"its settings are {', '.join(kind.settings())}"
             raise JetforgeError(f"representation {name} has no setting {setting!r}; {hint}")
     if name == default.name:

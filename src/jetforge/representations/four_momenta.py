@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
+import numpy as np
 import torch
 
 from jetforge.errors import DataError, JetforgeError
@@ -81,7 +82,8 @@ class FourMomentaRepresentation(Representation):
         dtype: str = "float32",
         massless: bool = False,
     ) -> None:
-        if scale is not None and not (isinstance(scale, (int, float)) and 0 < scale < float("inf")):
+        is_number = isinstance(scale, int | float | np.number) and not isinstance(scale, bool)
+        if scale is not None and not (is_number and 0 < scale < float("inf")):
             raise JetforgeError(f"{_WHAT}: the scale is a positive number of GeV, not {scale!r}")
         self.scale = None if scale is None else float(scale)
         self.max_constituents = check_length(_WHAT, max_constituents)

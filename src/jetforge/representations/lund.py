@@ -209,6 +209,8 @@ class LundRepresentation(Representation):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
+        if isinstance(variables, str) or not isinstance(variables, Iterable):
+            raise JetforgeError(f"lund variables {variables!r}: give a list such as [ln_kt, ln_delta]")
         self.variables = tuple(variables)
         unknown = [name for name in self.variables if name not in LUND_VARIABLES]
         if unknown or not self.variables or len(set(self.variables)) < len(self.variables):
@@ -223,7 +225,10 @@ class LundRepresentation(Representation):
             raise JetforgeError(f"lund representation: std {self.std.tolist()} must be positive")
 
     def _checked(self, what: str, values: Sequence[float]) -> NDArray[np.float64]:
-        array = np.asarray(values, dtype=np.float64)
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            array = np.empty(0)
         if array.shape != (len(self.variables),) or not np.isfinite(array).all():
             raise JetforgeError(
                 f"lund representation: {what} must be {len(self.variables)} finite numbers, one a variable"

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
+import numpy as np
+
 from jetforge.errors import TaggerError
 from jetforge.representations import SequenceRepresentation
 
@@ -17,7 +19,7 @@ def check_whole(least: int = 1, /, **values: Any) -> None:
         It names the argument.
     """
     for name, value in values.items():
-        if not _is_whole(value, least):
+        if not is_whole(value, least):
             rule = "above 0" if least == 1 else f"of {least} or more"
             raise TaggerError(f"{name} {value!r} must be a whole number {rule}")
 
@@ -31,7 +33,7 @@ def check_widths(name: str, widths: Any, least: int = 1) -> tuple[int, ...]:
         If they are fewer, or one is no whole number above 0.
     """
     given = tuple(widths) if isinstance(widths, Sequence) and not isinstance(widths, str) else (None,)
-    if len(given) < least or not all(_is_whole(width, 1) for width in given):
+    if len(given) < least or not all(is_whole(width, 1) for width in given):
         number = f" of {least} or more" if least else ""
         raise TaggerError(f"{name} {widths!r}: give the widths{number} layers, whole numbers above 0, in a list")
     return given
@@ -127,9 +129,10 @@ def check_fixed_length(title: str, representation: SequenceRepresentation, made_
         )
 
 
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_whole(value: Any, least: int) -> bool:
+    """Return whether a value is a whole number, of Python or of NumPy, of ``least`` or more."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -6,6 +6,8 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
+import numpy as np
+
 from jetforge.errors import TaggerError
 from jetforge.representations import Representation, list_representations, make_representation
 from jetforge.taggers.base import Tagger, name_being_made
@@ -52,11 +54,18 @@ def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameter
                 arguments.update(value)
             else:
                 arguments[parameter] = value
-        tagger.name, tagger.arguments = name, arguments
+        tagger.name, tagger.arguments = name, {key: _plain(value) for key, value in arguments.items()}
         return tagger
 
     _TAGGERS[name] = named
     return named
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's numbers as those of Python, which JSON has."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def list_taggers() -> list[str]:
@@ -98,14 +107,15 @@ def create_tagger(
     >>> create_tagger("lundnet5", num_classes=2).num_parameters()
     391724
     """
-    if name not in _TAGGERS:
+    if not isinstance(name, str) or name not in _TAGGERS:
         near = _near(str(name))
         hint = f"did you mean {' or '.join(near)}?" if near else "jetforge info taggers lists them"
         raise TaggerError(f"unknown tagger {name!r}; {hint}")
     allowed = _argument_names(_TAGGERS[name])
     unknown = sorted(set(arguments) - set(allowed))
     if unknown:
-        raise TaggerError(f"tagger {name} knows no {', '.join(unknown)}; its arguments are {', '.join(allowed)}")
+        other = [argument for argument in allowed if argument != "num_classes"]
+        raise TaggerError(f"tagger {name} knows no {', '.join(unknown)}; its arguments are {', '.join(other)}")
     given = {} if representation is None else {"representation": _checked(representation)}
     if isinstance(representation, Mapping):
         given = {"representation": make_representation(representation, default_representation(name))}

@@ -2,6 +2,8 @@
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +14,7 @@ from torch import nn
 
 from jetforge.errors import TaggerError
 from jetforge.representations import Representation
+from jetforge.taggers._arguments import is_whole
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -21,6 +24,18 @@ if TYPE_CHECKING:
 
 name_being_made: ContextVar[str] = ContextVar("name_being_made", default="")
 """The registered name of the tagger that is being made: it has its own only once it is made."""
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluate a network for a while; afterwards each of its modules trains, or does not, as it did before."""
+    before = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
 
 
 class Tagger(nn.Module, ABC):
@@ -59,7 +74,7 @@ class Tagger(nn.Module, ABC):
     _representation: Any = None  # none while the tagger is being made
 
     def __init__(self, num_classes: int, representation: Representation) -> None:
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        if not is_whole(num_classes, 2):
             raise TaggerError(f"num_classes {num_classes!r} must be a whole number of 2 or more")
         super().__init__()
         self.name = ""
@@ -145,19 +160,17 @@ class Tagger(nn.Module, ABC):
         ------
         DataError
             If the representation has not been fitted.
+        TaggerError
+            If batch_size is no whole number of 1 or more.
         """
-        if batch_size < 1:
-            raise TaggerError(f"batch_size {batch_size} must be 1 or more")
+        if not is_whole(batch_size, 1):
+            raise TaggerError(f"batch_size {batch_size!r} must be a whole number of 1 or more")
         device = next(itertools.chain(self.parameters(), self.buffers())).device
-        was_training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             rows = [
                 torch.softmax(self(self.representation(jets[start : start + batch_size]).to(device)).double(), 1)
                 for start in range(0, len(jets), batch_size)
             ]
-        finally:
-            self.train(was_training)
         if not rows:
             return np.zeros((0, len(self.classes)))
         return torch.cat(rows).cpu().numpy()

@@ -99,7 +99,8 @@ class ParticleFlowNetwork(FlowNetwork):
 class EnergyFlowNetwork(FlowNetwork):
     """EFN: Phi sees angles alone and each constituent counts by its share of the pT, so that sums are safe.
 
-    A soft constituent, or one split in two along its direction, changes nothing (infrared and collinear safety).
+    A soft constituent, or one split in two along its direction, changes nothing (infrared and collinear safety), where
+    all constituents are read: `max_constituents` of the representation cuts what is soft or split first.
 
     Raises
     ------

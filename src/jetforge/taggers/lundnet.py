@@ -129,12 +129,12 @@ class LundNet(Tagger):
 
     def embed(self, batch: LundBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, fusion)."""
-        trees = _trees(batch)
+        trees = self._trees(batch)
         return self.embed_jets(self.embed_nodes(batch, trees), batch, trees)
 
     def embed_nodes(self, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
         """Return the outputs of all edge convolutions side by side, shape (n_nodes, sum of channels)."""
-        trees = _trees(batch) if trees is None else trees
+        trees = self._trees(batch) if trees is None else trees
         return torch.cat(list(self._convolve(self.input_norm(batch.features), trees)), dim=1)
 
     def _convolve(self, x: torch.Tensor, trees: Trees) -> Iterator[torch.Tensor]:
@@ -144,20 +144,21 @@ class LundNet(Tagger):
 
     def embed_jets(self, nodes: torch.Tensor, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
         """Fuse each node's row and average over the nodes of each jet, shape (n_jets, fusion)."""
-        trees = _trees(batch) if trees is None else trees
-        return trees.relu_norm_pool(self.fusion(nodes), self.fusion_norm)
+        trees = self._trees(batch) if trees is None else trees
+        # Sums over the nodes of a network that is cast to half precision are in single precision.
+        return trees.relu_norm_pool(self.fusion(nodes), self.fusion_norm).to(self.fusion.weight.dtype)
+
+    def _trees(self, batch: LundBatch) -> Trees:
+        """Return the fastest operations for the device; those that a compiler can trace, while one is tracing."""
+        precise = self.fusion.weight.dtype in (torch.float32, torch.float64)
+        if batch.features.device.type == "cpu" and precise and not torch.compiler.is_compiling():
+            return FusedTrees(batch)
+        return GatheredTrees(batch)
 
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
         logits: torch.Tensor = self.output(self.dropout(torch.relu(self.hidden(jets))))
         return logits
-
-
-def _trees(batch: LundBatch) -> Trees:
-    """Return the fastest operations for the device; those that a compiler can trace, while one is tracing."""
-    if batch.features.device.type == "cpu" and not torch.compiler.is_compiling():
-        return FusedTrees(batch)
-    return GatheredTrees(batch)
 
 
 @register_tagger

@@ -156,7 +156,7 @@ class ParticleNet(Tagger):
 
     def embed(self, batch: CloudBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, width of the last edge convolution or of the fusion)."""
-        clouds = _clouds(batch)
+        clouds = self._clouds(batch)
         x, points = self.input_norm(batch.features), batch.points
         outputs = []
         for convolution in self.convolutions:
@@ -164,7 +164,15 @@ class ParticleNet(Tagger):
             outputs.append(x)
         if self.fusion is not None:
             x = self.fusion(torch.cat(outputs, dim=1))
-        return batch.means(x)
+        # Means over the constituents of a network that is cast to half precision are in single precision.
+        return batch.means(x).to(self.output.weight.dtype)
+
+    def _clouds(self, batch: CloudBatch) -> Clouds:
+        """Return the fastest operations for the device; those that a compiler can trace, while one is tracing."""
+        precise = self.output.weight.dtype in (torch.float32, torch.float64)
+        if batch.features.device.type == "cpu" and precise and not torch.compiler.is_compiling():
+            return FusedClouds(batch)
+        return GatheredClouds(batch)
 
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
@@ -172,13 +180,6 @@ class ParticleNet(Tagger):
             jets = self.dropout(torch.relu(layer(jets)))
         logits: torch.Tensor = self.output(jets)
         return logits
-
-
-def _clouds(batch: CloudBatch) -> Clouds:
-    """Return the fastest operations for the device; those that a compiler can trace, while one is tracing."""
-    if batch.features.device.type == "cpu" and not torch.compiler.is_compiling():
-        return FusedClouds(batch)
-    return GatheredClouds(batch)
 
 
 @register_tagger

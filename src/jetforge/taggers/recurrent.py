@@ -140,7 +140,7 @@ class RecurrentNetwork(Tagger):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(num_classes, representation or SequenceRepresentation(RECURRENT_FEATURES, max_length=128))
-        if cell not in _CELLS:
+        if not isinstance(cell, str) or cell not in _CELLS:
             raise TaggerError(f"cell {cell!r} must be gru or lstm")
         widths, hidden = check_widths("widths", widths), check_widths("hidden", hidden, least=0)
         check_fractions(dropout=dropout)

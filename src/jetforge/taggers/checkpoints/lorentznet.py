@@ -1,6 +1,6 @@
 """Checkpoints of the published LorentzNet program (github.com/sdogsq/LorentzNet-release; arXiv:2201.08187)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor
 
@@ -62,9 +62,9 @@ def convert(state: Mapping[str, Tensor]) -> ImportedWeights:
     KeyError
         If a tensor is missing.
     """
-    bare = {key.removeprefix("module."): value for key, value in state.items()}
-    width, scalars = bare["embedding.weight"].shape
-    blocks = len({key.split(".")[1] for key in bare if key.startswith("LGEBs.")})
+    theirs = {key.removeprefix("module."): key for key in state}
+    width, scalars = state[theirs["embedding.weight"]].shape
+    blocks = len({name.split(".")[1] for name in theirs if name.startswith("LGEBs.")})
     if scalars == _TOP_SCALARS:
         arguments = {"beams": True, "masses": True, "step": _TOP_STEP}
         representation = FourMomentaRepresentation(scale=1.0, dtype="float64", massless=True)
@@ -77,19 +77,21 @@ def convert(state: Mapping[str, Tensor]) -> ImportedWeights:
         raise TaggerError(f"a LorentzNet of {scalars} input scalars is not known; published are those of 2 and 8")
     return ImportedWeights(
         name="lorentznet",
-        num_classes=len(bare["graph_dec.3.bias"]),
+        num_classes=len(state[theirs["graph_dec.3.bias"]]),
         arguments={**arguments, "layers": blocks, "width": width},
         representation=representation,
         classes=classes,
-        state=dict(_converted(bare)),
+        state={ours: state[theirs[name]] for ours, name in _names(theirs)},
     )
 
 
-def _converted(state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    for key, value in state.items():
-        layer, _, kind = key.rpartition(".")
+def _names(theirs: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield our name of each tensor of a known layer, with theirs; whoever reads the file names what is left over."""
+    for name in theirs:
+        layer, _, kind = name.rpartition(".")
+        first, _, rest = layer.partition(".")
+        block, _, inner = rest.partition(".")
         if layer in _OUTSIDE:
-            yield f"{_OUTSIDE[layer]}.{kind}", value
-        else:
-            _, block, theirs = layer.split(".", 2)
-            yield f"blocks.{block}.{_IN_BLOCK[theirs]}.{kind}", value
+            yield f"{_OUTSIDE[layer]}.{kind}", name
+        elif first == "LGEBs" and inner in _IN_BLOCK:
+            yield f"blocks.{block}.{_IN_BLOCK[inner]}.{kind}", name

@@ -26,7 +26,7 @@ def convert(state: Mapping[str, Tensor]) -> ImportedWeights:
     Raises
     ------
     TaggerError
-        If it has other inputs than the published ones, or its classifier has no hidden layer.
+        If it has other inputs than the published ones.
     KeyError
         If a tensor is missing.
     """
