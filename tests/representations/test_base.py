@@ -68,6 +68,7 @@ def test_a_class_defined_again_takes_the_place_of_the_earlier_one(monkeypatch):
         ({"std": None}, "both mean and std"),
         ({"std": [1.0, 0.0]}, "must be positive"),
         ({"extra": 1}, "needs variables, mean, std alone"),
+        ({1: 2}, "needs variables, mean, std alone, got 1, mean"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(change, rule):

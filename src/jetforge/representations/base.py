@@ -107,7 +107,7 @@ class Representation(ABC):
         known = cls.settings()
         if set(values) != set(known):
             raise JetforgeError(
-                f"{cls.name} representation: needs {', '.join(known)} alone, got {', '.join(sorted(values)) or 'none'}"
+                f"{cls.name} representation: needs {', '.join(known)} alone, got {', '.join(sorted(map(str, values))) or 'none'}"
             )
         return cls._made(values)
 
