@@ -115,13 +115,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     except OSError as error:
         raise JetforgeError(f"cannot write {path.parent}: {error.strerror}; choose another place") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The file may have been removed, by the process that held it, between opening and locking.
-            held = path.is_file() and _is_same(lock, path)
-        except OSError:
-            held = False
-        if not held:
+        if not _hold(lock, path):
             raise DataError(busy)
         try:
             yield
@@ -129,5 +123,16 @@ def locked(path: Path, busy: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _is_same(file: IO[str], path: Path) -> bool:
-    return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+def _hold(lock: IO[str], path: Path) -> bool:
+    """Return whether no other process holds the lock; where a file system has no locks, nobody does."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    try:
+        # The file may have been removed, by the process that held it, between opening and locking.
+        return path.is_file() and os.fstat(lock.fileno()).st_ino == path.stat().st_ino
+    except OSError:
+        return False

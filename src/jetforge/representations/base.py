@@ -106,9 +106,8 @@ class Representation(ABC):
         """
         known = cls.settings()
         if set(values) != set(known):
-            raise JetforgeError(
-                f"{cls.name} representation: needs {', '.join(known)} alone, got {', '.join(sorted(map(str, values))) or 'none'}"
-            )
+            given = ", ".join(sorted(map(str, values))) or "none"
+            raise JetforgeError(f"{cls.name} representation: needs {', '.join(known)} alone, got {given}")
         return cls._made(values)
 
     @classmethod
