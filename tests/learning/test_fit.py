@@ -276,12 +276,6 @@ def test_a_directory_in_which_another_process_trains_is_refused(tmp_path, small_
     assert not (tmp_path / "run" / LOCK_NAME).exists()
 
 
-def test_more_batches_a_step_than_an_epoch_has_are_refused(tmp_path, small_dataset):
-    small_dataset(tmp_path / "data", each=20)
-    with pytest.raises(RecipeError, match=r"accumulate: 1000 is more than the \d batches of an epoch"):
-        jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", accumulate=1000))
-
-
 def test_training_in_a_thread_of_its_own(tmp_path, small_dataset):
     small_dataset(tmp_path / "data", each=20)
     with ThreadPoolExecutor(1) as pool:

@@ -1,8 +1,11 @@
 import pytest
 
+import jetforge
+from jetforge.cli.info import info
 from jetforge.cli.train import train
-from jetforge.errors import RecipeError
+from jetforge.errors import DataError, RecipeError
 from jetforge.learning import fit as fitting
+from jetforge.taggers import save_tagger
 
 
 class _GotRecipe(Exception):
@@ -84,3 +87,21 @@ def test_mistakes_in_settings_are_one_line(setting, message):
 def test_a_tagger_without_published_training_is_told():
     with pytest.raises(RecipeError, match="no published training of hldnn is known"):
         train("hldnn", data="data/toptag", out="runs/x", published=True)
+
+
+def test_a_finished_run_without_its_rows_is_still_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(fitting, "fit", lambda recipe, **flags: jetforge.create_tagger("pfn"))
+    train("pfn", data=tmp_path / "data", out=tmp_path / "run")
+    assert f"{tmp_path}/run: trained; there is no val_auc in metrics.jsonl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"auc": 0.9', "{}", "[]", "3", '{"auc": "high"}', '{"auc": 0.9, "rejection": 1}']
+)
+def test_measured_numbers_that_are_damaged_are_named(tmp_path, text):
+    tagger = jetforge.create_tagger("pfn", representation={"mean": [0, 0, 0], "std": [1, 1, 1]})
+    tagger.classes = ("qcd", "top")
+    save_tagger(tagger, tmp_path)
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(DataError, match=f"^{tmp_path}/metrics.json: not the numbers of an evaluation; measure again"):
+        info(str(tmp_path))

@@ -17,7 +17,7 @@ from jetforge.learning import callbacks
 from jetforge.learning import fit as fitting
 from jetforge.learning.auxiliary import AuxiliaryTarget
 from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import TrainingSection, make_recipe
+from jetforge.learning.recipe import TrainingSection, make_recipe, tagger_of
 
 SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
 
@@ -86,6 +86,15 @@ def test_accumulated_batches_train_as_one_large_batch(data, tmp_path):
     other = small.state_dict()
     for key, value in large.state_dict().items():
         torch.testing.assert_close(value, other[key], rtol=1e-4, atol=1e-6)
+
+
+def test_more_batches_a_step_than_an_epoch_has_are_refused(data, tmp_path):
+    """130 jets are 4 batches of 40."""
+    wanted = "^training.accumulate: 5 is more than the 4 batches of an epoch; give less"
+    with pytest.raises(RecipeError, match=wanted):
+        jetforge.fit(recipe(data, tmp_path / "run", accumulate=5))
+    jetforge.fit(recipe(data, tmp_path / "run", accumulate=4, epochs=1))
+    assert rows_of(tmp_path / "run")[0]["step"] == 1
 
 
 def test_a_compiled_network_keeps_its_names_and_trains_alike(data, tmp_path, monkeypatch):
@@ -178,7 +187,12 @@ def test_the_loss_is_weighted_smoothed_and_summed(data):
 
 def test_the_representation_is_part_of_the_recipe(data, tmp_path):
     out = tmp_path / "run"
+    jetforge.fit(recipe(data, tmp_path / "usual", epochs=1))
+    with pytest.raises(RecipeError, match=r"recipe \(representation.max_constituents: None there, 10 asked for\)"):
+        jetforge.fit(recipe(data, tmp_path / "usual", epochs=1, representation={"max_constituents": 10}))
     tagger = jetforge.fit(recipe(data, out, epochs=1, representation={"max_constituents": 5}))
+    with pytest.raises(RecipeError, match=r"recipe \(representation.max_constituents: 5 there, None asked for\)"):
+        jetforge.fit(recipe(data, out, epochs=1))
     assert tagger.representation.max_constituents == 5
     assert tagger.representation.features == ("pt_rel", "deta", "dphi")
     with pytest.raises(RecipeError, match=r"\(representation.max_constituents: 5 there, 6 asked for\)"):
@@ -225,6 +239,14 @@ def test_taggers_that_do_not_learn_by_gradients_are_fitted(data, tmp_path):
     with pytest.raises(RecipeError, match=r"training\.epochs: boosted_trees is not trained by gradients"):
         jetforge.fit(recipe(data, tmp_path / "other", "boosted_trees"))
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("setting", [{"monitor": "val_loss"}, {"cache_jets": 10}])
+def test_settings_that_trees_have_no_use_for_are_refused(setting):
+    values = {"data": "data", "out": "run", "tagger": "boosted_trees"}
+    tagger_of(make_recipe({**values, "training": {"seed": 3}}))
+    with pytest.raises(RecipeError, match=rf"training\.{next(iter(setting))}: boosted_trees .* has no use for it"):
+        tagger_of(make_recipe({**values, "training": setting}))
 
 
 def test_a_fit_in_one_go_that_is_interrupted_does_not_promise_to_go_on(data, tmp_path, monkeypatch):

@@ -172,10 +172,17 @@ def _run(path: Path) -> None:
     print(f"trained on     {trained_on}\nrepresentation {tagger.representation!r}")
     metrics = path / "metrics.json"
     if metrics.is_file():
-        from jetforge.evaluation import rejection_table
+        print_table(_measured(metrics, path), str(metrics))
 
-        try:
-            rows = rejection_table(json.loads(metrics.read_text()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f"{metrics}: not what jetforge evaluate wrote; run it again") from None
-        print_table(rows, str(metrics))
+
+def _measured(metrics: Path, run: Path) -> list[dict[str, str]]:
+    """Return the rows to print of what an evaluation measured."""
+    from jetforge.evaluation import rejection_table
+
+    try:
+        numbers = json.loads(metrics.read_text())
+        if "auc" in numbers:
+            return rejection_table(numbers)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass  # what a damaged file lacks is found where it is used
+    raise DataError(f"{metrics}: not the numbers of an evaluation; measure again with jetforge evaluate {run}")

@@ -48,7 +48,7 @@ def train(
     from jetforge.learning.fit import Hardware, fit
     from jetforge.learning.published import published_training
     from jetforge.learning.recipe import make_recipe
-    from jetforge.learning.run import read_metrics
+    from jetforge.learning.run import METRICS_NAME, read_metrics
 
     given: dict[str, Any] = {
         "epochs": epochs, "batch_size": batch_size, "accumulate": accumulate, "bucket": bucket, "optimizer": optimizer,
@@ -72,7 +72,7 @@ def train(
         kept = f"kept epoch {best['epoch']} of {recipe.training.epochs}, "
         print(f"{out}: {kept if trained.trained_by_gradient else ''}{monitor} {best[monitor]:.5f}")
     else:
-        print(f"{out}: trained, but its metrics.jsonl is not there")
+        print(f"{out}: trained; there is no {monitor} in {METRICS_NAME}")
     print(f"measure it: jetforge evaluate {out} --data {recipe.data}")
 
 
