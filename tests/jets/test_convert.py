@@ -72,14 +72,13 @@ def test_provenance_names_the_files_with_their_checksums(three, converted):
 
 
 def test_losing_one_of_three_workers_changes_no_byte(three, converted, tmp_path):
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     killed = []
 
     def kill_one(progress):
         if progress.done and not killed:
-            with Client(cluster.scheduler_address) as client:
-                killed.append(next(iter(client.run(os.getpid).values())))
+            killed.append(next(nanny.pid for nanny in cluster.workers.values() if nanny.worker_address))
             os.kill(killed[0], signal.SIGKILL)
 
     with LocalCluster(3, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path) as cluster:
