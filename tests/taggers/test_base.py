@@ -252,10 +252,38 @@ def test_bfloat16_autocast_stays_close(name, jets):
 @every_network
 def test_stages_hold_every_parameter_once(name):
     tagger = create_tagger(name)
-    modules = (*tagger.backbone_modules(), *tagger.head_modules())
+    modules = (*tagger.modules_before(list(tagger.stages())[-1]), *tagger.head_modules())
     staged = [id(parameter) for module in modules for parameter in module.parameters()]
     assert sorted(staged) == sorted(id(parameter) for parameter in tagger.parameters())
     assert any(parameter.shape[0] == 2 for module in tagger.head_modules() for parameter in module.parameters())
+
+
+WITH_ALL_STAGES = {"particlenet": {"use_fusion": True}}
+
+
+@every_network
+def test_what_a_boundary_reads_gives_the_same_logits(name, jets):
+    tagger = fitted(name, jets, **WITH_ALL_STAGES.get(name, {})).eval()
+    batch = tagger.representation(jets)
+    with torch.no_grad():
+        expected = tagger(batch)
+        for boundary in tagger.boundaries():
+            given = tagger.before(boundary, batch)
+            assert len(given) == len(jets)
+            torch.testing.assert_close(tagger.after(boundary, given), expected, rtol=1e-5, atol=1e-6)
+            taken = tagger.after(boundary, given.take(torch.tensor([3, 0])))
+            torch.testing.assert_close(taken, expected[[3, 0]], rtol=1e-5, atol=1e-6)
+
+
+@every_network
+def test_what_follows_the_first_boundary_has_no_part_in_what_precedes_it(name, jets):
+    tagger = fitted(name, jets, **WITH_ALL_STAGES.get(name, {})).eval()
+    boundary, batch = tagger.boundaries()[0], tagger.representation(jets)
+    frozen = {id(p) for module in tagger.modules_before(boundary) for p in module.parameters()}
+    parts = vars(tagger.before(boundary, batch))
+    sum(value.sum() for value in parts.values() if value.is_floating_point()).backward()
+    assert frozen
+    assert all(p.grad is None for p in tagger.parameters() if id(p) not in frozen)
 
 
 @every_tagger

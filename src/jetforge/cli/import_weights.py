@@ -66,7 +66,8 @@ def _settings(representation: Representation) -> str:
 
 def _make_room(run: Path, overwrite: bool) -> None:
     """Remove an earlier run where that is asked for; refuse anything else that is in the way."""
-    from jetforge.learning.run import RECIPE_NAME, remove_run
+    from jetforge.learning.layout import RECIPE_NAME
+    from jetforge.learning.run import remove_run
     from jetforge.taggers.store import DESCRIPTION_NAME
 
     if run.exists() and not run.is_dir():

@@ -46,7 +46,7 @@ def info(
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
     elif (Path(what) / "recipe.yaml").is_file():
-        from jetforge.learning.run import refuse_unfinished
+        from jetforge.learning.layout import refuse_unfinished
 
         refuse_unfinished(Path(what))
     else:

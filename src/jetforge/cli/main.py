@@ -13,7 +13,19 @@ from typing import Any, NoReturn
 import typer
 
 from jetforge._version import __version__
-from jetforge.cli import convert, datasets, edit, evaluate, generate, import_weights, info, predict, run, train
+from jetforge.cli import (
+    convert,
+    datasets,
+    edit,
+    evaluate,
+    finetune,
+    generate,
+    import_weights,
+    info,
+    predict,
+    run,
+    train,
+)
 from jetforge.errors import Interrupted, JetforgeError
 
 # Typer may carry its own copy of click: its base class of wrong usage is found through what Typer exports.
@@ -30,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, datasets, convert, edit, info, train, import_weights, evaluate, predict, run):
+for module in (generate, datasets, convert, edit, info, train, finetune, import_weights, evaluate, predict, run):
     module.register(app)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets import Dataset, Jets
-from jetforge.learning.run import refuse_unfinished
+from jetforge.learning.layout import refuse_unfinished
 from jetforge.taggers import Tagger, load_tagger
 
 _BLOCK_JETS = 20_000

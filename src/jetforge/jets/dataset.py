@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -97,11 +97,14 @@ class Dataset:
         The directory.
     manifest
         What `dataset.json` says.
+    limits
+        How many jets of a split are used, the first ones, where it is not all of them; see `first`.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, limits: Mapping[str, int] | None = None) -> None:
         self.path = path
         self.manifest = manifest
+        self.limits = dict(limits or {})
         self._verified: set[str] = set()
 
     @property
@@ -133,9 +136,25 @@ class Dataset:
         """Return those of the constituent columns that this dataset has."""
         return tuple(name for name in columns if name in self.manifest.constituent_fields)
 
+    def first(self, split: str, num_jets: int) -> Dataset:
+        """Return the same dataset with the first jets of a split alone, and nothing of the others.
+
+        Raises
+        ------
+        DataError
+            If the split holds fewer.
+        """
+        if not 0 < num_jets <= self.num_jets(split):
+            raise DataError(
+                f"{self.path}: {num_jets} jets of the split '{split}' are asked for, it holds {self.num_jets(split)}"
+            )
+        limited = Dataset(self.path, self.manifest, {**self.limits, split: num_jets})
+        limited._verified = self._verified  # what was checked once is not checked again
+        return limited
+
     def num_jets(self, split: str) -> int:
         """Return the number of jets in a split, without reading them."""
-        return self.manifest.num_jets(split)
+        return self.limits.get(split, self.manifest.num_jets(split))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Return the parts of a split.
@@ -154,7 +173,18 @@ class Dataset:
                 f"{self.path}: no jets in split '{split}'; take a split with jets ({', '.join(self.splits)}), "
                 "or share the jets out anew: jetforge split"
             )
-        return self.manifest.parts[split]
+        parts = self.manifest.parts[split]
+        return self._limited(parts, self.limits[split]) if split in self.limits else parts
+
+    def _limited(self, parts: Sequence[Part], num_jets: int) -> Sequence[Part]:
+        """Return the parts that hold the first jets; of the last one it counts those alone."""
+        limited: list[Part] = []
+        for part in parts:
+            taken = min(part.jets, num_jets - sum(earlier.jets for earlier in limited))
+            if taken <= 0:
+                break
+            limited.append(replace(part, jets=taken))
+        return limited
 
     def check_files(self) -> None:
         """Check that every part is there with its full size; checksums are checked when a part is first read."""
@@ -210,10 +240,11 @@ class Dataset:
                 raise DataError(f"{path}: checksum differs from dataset.json's: the file was changed; restore it")
             self._verified.add(part.file)
         jets = decode_part(data, str(path), columns)
-        if len(jets) != part.jets:
-            raise DataError(f"{path}: {len(jets)} jets instead of {part.jets}")
+        stored = self.manifest.parts[split][index].jets
+        if len(jets) != stored:
+            raise DataError(f"{path}: {len(jets)} jets instead of {stored}")
         self._check_labels(jets, path)
-        return jets
+        return jets[: part.jets] if part.jets < stored else jets
 
     def read(self, split: str, columns: Sequence[str] | None = None, max_jets: int | None = None) -> Jets:
         """Read a whole split into memory, or its first `max_jets` jets."""

@@ -17,9 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from jetforge.errors import Interrupted, JetforgeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset
+from jetforge.learning.adapters import without_adapters
+from jetforge.learning.layout import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME
 from jetforge.learning.module import TrainingModule, batches_before_resume
 from jetforge.learning.recipe import TrainingSection
-from jetforge.learning.run import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME, other_jets, read_metrics
+from jetforge.learning.run import other_jets, read_metrics
 from jetforge.taggers import save_tagger
 
 # Several processes ask one another every so many steps whether to stop or to save: each time costs a message.
@@ -48,12 +50,20 @@ class EpochRecorder(pl.Callback):
     """After each epoch: a row of `metrics.jsonl`, the best tagger so far, the last checkpoint, early stopping.
 
     Checkpoints are also written within an epoch, every `checkpoint_minutes`. All files appear whole or not at all.
+
+    Attributes
+    ----------
+    best, best_epoch
+        The best value of ``training.monitor``, and its epoch.
+    preparation
+        Seconds that went by before the first epoch, for that epoch's row.
     """
 
     def __init__(self, run: Path, training: TrainingSection, dataset: Dataset) -> None:
         self.run, self.training, self.dataset = run, training, dataset
         self.best: float | None = None
         self.best_epoch = -1
+        self.preparation: float | None = None
         self._epoch_start = self._saved = time.monotonic()
         self._jets_before = 0
 
@@ -104,16 +114,18 @@ class EpochRecorder(pl.Callback):
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             **pl_module.measured,
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(seconds, 3),
             "jets_per_second": round((self.dataset.num_jets("train") - self._jets_before) / max(seconds, 1e-9), 1),
+            **({} if self.preparation is None else {"preparation_seconds": round(self.preparation, 3)}),
         }
+        self.preparation = None
         value = row[self.training.monitor]
         sign = -1.0 if self.training.monitor == "val_loss" else 1.0
         if self.best is None or sign * value > sign * self.best:
             self.best, self.best_epoch = value, trainer.current_epoch
             if trainer.is_global_zero:
-                save_tagger(pl_module.tagger, self.run / BEST_FOLDER)
+                save_tagger(without_adapters(pl_module.tagger), self.run / BEST_FOLDER)
         if trainer.is_global_zero:
             self._write([*read_metrics(self.run), row])
         self._stop_early(trainer, trainer.current_epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 import warnings
@@ -27,15 +28,19 @@ from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, 
 from jetforge.files import locked, write_atomically
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.edit.fields import each_part
+from jetforge.learning.adapters import DEFAULT_RANK, add_adapters
 from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
+from jetforge.learning.backbone import FrozenBackbone
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress
 from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
+from jetforge.learning.layout import BACKBONE_FOLDER, BEST_FOLDER, LOCK_NAME, METRICS_NAME, refuse_file
 from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
 from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
-from jetforge.learning.run import BEST_FOLDER, LOCK_NAME, METRICS_NAME, is_trained, prepare_run, refuse_file
-from jetforge.representations import DenseBatch
+from jetforge.learning.run import is_trained, prepare_run
+from jetforge.learning.transfer import WeightPlan, take_over, with_source
+from jetforge.representations import Batch, DenseBatch
 from jetforge.taggers import Tagger, keep_freed_memory, load_tagger, save_tagger
 from jetforge.taggers.boosted_trees import BoostedTrees
 
@@ -97,11 +102,14 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         If the training fails: a loss that is not finite, too little memory; the message says what to do.
     """
     run = Path(recipe.out)
-    dataset = open_dataset(recipe.data)
+    recipe, source = with_source(recipe)
+    dataset = dataset_of(recipe)
     _check_trainable(dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     tagger = tagger_of(recipe, len(dataset.classes))
+    if source is not None:
+        _begin_from(source, tagger, recipe, dataset)
     refuse_file(run)
     if not overwrite and is_trained(recipe, dataset):
         return load_tagger(run)
@@ -120,10 +128,38 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
             _train(recipe, dataset, tagger, trainer, recorder, target)
             if trainer.is_global_zero:
                 save_tagger(load_tagger(run / BEST_FOLDER), run)
+                shutil.rmtree(run / BACKBONE_FOLDER, ignore_errors=True)
     if not trainer.is_global_zero:
         # Lightning started this process for its share of the training, which is done: the first one goes on alone.
         sys.exit(0)
     return load_tagger(run)
+
+
+def dataset_of(recipe: Recipe) -> Dataset:
+    """Return the dataset of a recipe, with as many training jets as it asks for.
+
+    Raises
+    ------
+    DataError
+        If there is no whole dataset, or it has fewer training jets.
+    """
+    dataset, num_jets = open_dataset(recipe.data), recipe.training.train_jets
+    if num_jets is None or num_jets == dataset.num_jets("train"):
+        return dataset
+    return dataset.first("train", num_jets)
+
+
+def _begin_from(source: Tagger, tagger: Tagger, recipe: Recipe, dataset: Dataset) -> None:
+    """Give a tagger what its source learnt, and what the mode of the transfer adds."""
+    transfer = recipe.transfer
+    assert transfer is not None
+    take_over(source, tagger, dataset.classes, new_head=transfer.new_head)
+    if transfer.mode == "adapters":
+        add_adapters(tagger, transfer.rank or DEFAULT_RANK)
+    tagger.provenance["transfer"] = {
+        "source": transfer.source, "mode": transfer.mode, "tagger": source.name, "classes": list(source.classes),
+        "weights_sha256": transfer.source_sha256, "trained on": source.provenance,
+    }  # fmt: skip
 
 
 def _alone(run: Path) -> AbstractContextManager[None]:
@@ -183,6 +219,7 @@ def _train(
     target: AuxiliaryTarget | None,
 ) -> None:  # fmt: skip
     training = recipe.training
+    start = time.monotonic()
     resume = recorder.checkpoint if recorder.checkpoint.is_file() else None
     if resume is not None:
         _check_readable(resume)
@@ -193,6 +230,10 @@ def _train(
         if target is not None:
             target.fit(dataset.blocks("train", block_jets=20_000, columns=()))
             head = AuxiliaryHead(embedding_width(tagger, dataset.read("train", max_jets=2)))
+    plan = WeightPlan(tagger, recipe.transfer)
+    if plan.changes and trainer.world_size > 1:
+        raise RecipeError("transfer.mode: gradual trains in one process; give --devices 1, or take another mode")
+    frozen = _frozen_outputs(recipe, dataset, tagger, trainer)
     loader = partial(
         BatchLoader,
         dataset,
@@ -202,12 +243,13 @@ def _train(
         target=target,
     )
     train = loader(
-        split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed, bucket=training.bucket
-    )
+        split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed, bucket=training.bucket,
+        made=frozen.get("train"),
+    )  # fmt: skip
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
     largest = max(num_val // trainer.world_size, 1)
-    val = loader(split="val", batch_size=min(LARGER_TO_VALIDATE * training.batch_size, largest))
+    val = loader(split="val", batch_size=min(LARGER_TO_VALIDATE * training.batch_size, largest), made=frozen.get("val"))
     if not len(train) or num_val < trainer.world_size:
         raise DataError(
             f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "
@@ -219,11 +261,30 @@ def _train(
             f"training.accumulate: {training.accumulate} is more than the {len(train)} batches of an epoch; give less, "
             "or a smaller batch_size"
         )
-    module = TrainingModule(tagger, training, len(train), head)
+    module = TrainingModule(tagger, training, len(train), head, plan=plan, cached=bool(frozen))
+    recorder.preparation = time.monotonic() - start
     try:
         trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
     except (RuntimeError, MemoryError) as error:
         raise _explained(error, trainer, training) from None
+
+
+def _frozen_outputs(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer) -> dict[str, Batch]:
+    """Return what a frozen backbone makes of each split's jets; nothing where nothing is frozen for good, or cached."""
+    transfer = recipe.transfer
+    if transfer is None or transfer.boundary is None or transfer.cached is False:
+        return {}
+    folder = Path(recipe.out) / BACKBONE_FOLDER if transfer.cache is None else Path(transfer.cache)
+    backbone = FrozenBackbone(
+        tagger,
+        transfer.boundary,
+        dataset,
+        folder,
+        forward_context=trainer.precision_plugin.forward_context,
+        device=trainer.strategy.root_device,
+    )
+    with Console(stderr=True).status("running the frozen layers once over all jets"):
+        return {split: backbone.outputs(split, compute=trainer.is_global_zero) for split in ("train", "val")}
 
 
 def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exception:
@@ -296,6 +357,7 @@ def _initialise(tagger: Tagger, dataset: Dataset) -> None:
         tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
     tagger.classes = dataset.classes
     tagger.provenance = {
+        **tagger.provenance,
         "dataset": str(dataset.path),
         "jets": {split: dataset.num_jets(split) for split in dataset.splits},
         "fingerprint": dataset.fingerprint,

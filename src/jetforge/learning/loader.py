@@ -14,6 +14,7 @@ import torch
 
 from jetforge.errors import RecipeError
 from jetforge.jets.dataset import BlocksOf, Dataset
+from jetforge.jets.edit.fields import each_part
 from jetforge.jets.jets import Jets
 from jetforge.representations import Batch, Representation
 
@@ -63,7 +64,7 @@ class _NumberedDataset(Dataset):
     """A dataset whose jets know their number within the split."""
 
     def __init__(self, dataset: Dataset) -> None:
-        super().__init__(dataset.path, dataset.manifest)
+        super().__init__(dataset.path, dataset.manifest, dataset.limits)
         self._verified = dataset._verified  # what was checked once is not checked again
 
     def read_part(self, split: str, index: int, columns: Sequence[str] | None = None) -> Jets:
@@ -99,6 +100,8 @@ class BatchLoader:
         then the batches are shuffled. The order follows from the seed alone, here too.
     target
         Makes the target of an auxiliary head of jets, shape (n_jets,).
+    made
+        What is read of the jets of the split, in their order, where it is not the representation that makes it.
 
     Attributes
     ----------
@@ -112,7 +115,7 @@ class BatchLoader:
         self, dataset: Dataset, split: str, representation: Representation, batch_size: int, *,
         shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000,
         shard: Callable[[], tuple[int, int]] = lambda: (0, 1), bucket: bool = False,
-        target: Callable[[Jets], npt.NDArray[np.float32]] | None = None,
+        target: Callable[[Jets], npt.NDArray[np.float32]] | None = None, made: Batch | None = None,
     ) -> None:  # fmt: skip
         self._numbered = _NumberedDataset(dataset)
         self._bucket, self._target = bucket, target
@@ -124,7 +127,7 @@ class BatchLoader:
         self.skip = 0
         self._given = 0
         self._cache_jets = cache_jets
-        self._kept: TrainingBatch | None = None
+        self._kept: TrainingBatch | None = None if made is None else self._labelled(made)
 
     def __len__(self) -> int:
         """Return the number of batches that this process gets in an epoch."""
@@ -177,6 +180,8 @@ class BatchLoader:
     @cached_property
     def _keep(self) -> bool:
         """Whether the split is kept in memory."""
+        if self._kept is not None:
+            return True
         num_jets = self.dataset.num_jets(self.split)
         if num_jets > self._cache_jets:
             return False
@@ -234,6 +239,16 @@ class BatchLoader:
         random = np.random.default_rng([self.seed, self.epoch(), first, 1])
         bucketed = bucketed_batches(np.arange(num_jets) if order is None else order, lengths, size, random)
         return bucketed.__getitem__
+
+    def _labelled(self, made: Batch) -> TrainingBatch:
+        """Return what was made of all jets of the split, with their labels and weights."""
+        names = [name for name in ("label", "weight") if name in self.dataset.manifest.jet_fields]
+        parts = [fields for _, _, fields in each_part(self.dataset, self.split, names)]
+        labels = torch.from_numpy(np.concatenate([part["label"] for part in parts]).astype(np.int64))
+        weights = torch.ones(len(labels))
+        if "weight" in names:
+            weights = torch.from_numpy(np.concatenate([part["weight"] for part in parts]).astype(np.float32))
+        return TrainingBatch(made, labels, weights, np.arange(len(labels)))
 
     @property
     def _blocks(self) -> BlocksOf[TrainingBatch]:

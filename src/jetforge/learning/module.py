@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,6 +18,7 @@ from jetforge.learning.failures import LossWatch, NotFinite
 from jetforge.learning.loader import BatchLoader, TrainingBatch
 from jetforge.learning.optimisation import learning_rate_factor, make_optimizer
 from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.transfer import WeightPlan
 from jetforge.taggers import Tagger
 
 # Losses are looked at once in so many batches where that makes a device or other processes wait.
@@ -40,6 +41,10 @@ class TrainingModule(pl.LightningModule):
         Batches that a process gets in an epoch.
     head
         The auxiliary head; without one, classes alone are learnt.
+    plan
+        Which weights learn, and how fast; by default all do.
+    cached
+        Whether the batches hold what the plan's boundary reads instead of represented jets.
 
     Attributes
     ----------
@@ -52,9 +57,11 @@ class TrainingModule(pl.LightningModule):
     """
 
     def __init__(
-        self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, head: AuxiliaryHead | None = None
-    ) -> None:
+        self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, head: AuxiliaryHead | None = None, *,
+        plan: WeightPlan | None = None, cached: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self._plan = WeightPlan(tagger) if plan is None else plan
         self.tagger = tagger
         self.training_section = training
         self.head = head
@@ -66,14 +73,14 @@ class TrainingModule(pl.LightningModule):
         # equal on all processes before each batch.
         self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._validated: list[tuple[torch.Tensor, ...]] = []
-        self._network = _network(tagger, head)
+        self._network = _network(tagger, head, self._plan.boundary, cached)
         if training.compile:
             # What is compiled is this function; the modules, and the names of their weights, stay as they are.
             self._network = torch.compile(self._network, dynamic=True)
 
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimiser, and its schedule stepped after every step of the optimiser."""
-        optimizer = make_optimizer(self.parameters(), self.training_section)
+        optimizer = make_optimizer(self.parameters(), self.training_section, self._plan.factors())
         factor = learning_rate_factor(self.training_section, self.steps_per_epoch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -178,8 +185,24 @@ class TrainingModule(pl.LightningModule):
         if self.head is not None:
             self.measured["val_auxiliary"] = float((squares * weights).sum() / weights.sum())
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the network to training; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._plan.frozen(self.current_epoch):
+            module.eval()
+        return self
+
+    def on_train_start(self) -> None:
+        """Freeze what does not learn: an epoch that is gone on with is not started again."""
+        self._freeze()
+
+    def _freeze(self) -> None:
+        self._plan.begin_epoch(self.current_epoch)
+        self.train()
+
     def on_train_epoch_start(self) -> None:
-        """Start the epoch's sums, unless the epoch is gone on with."""
+        """Freeze what does not learn; start the epoch's sums, unless the epoch is gone on with."""
+        self._freeze()
         if not batches_before_resume(self.trainer):
             self._train_sums = torch.zeros(2, dtype=torch.float64)
 
@@ -205,14 +228,22 @@ class TrainingModule(pl.LightningModule):
         return [batch for part in parts for batch in part]
 
 
-def _network(tagger: Tagger, head: AuxiliaryHead | None) -> Callable[[Any], _Outputs]:
-    """Return the function that gives the outputs for a batch of represented jets."""
+def _network(
+    tagger: Tagger, head: AuxiliaryHead | None, boundary: str | None, cached: bool
+) -> Callable[[Any], _Outputs]:
+    """Return the function that gives the outputs for a batch of represented jets, or of what the boundary reads."""
 
     def outputs(batch: Any) -> _Outputs:
+        if boundary is not None:
+            return tagger.after(boundary, batch if cached else frozen(batch)), None
         if head is None:
             return tagger(batch), None
         jets = tagger.embed(batch)
         return tagger.classify(jets), head(jets)
+
+    @torch.no_grad()
+    def frozen(batch: Any) -> Any:
+        return tagger.before(str(boundary), batch)
 
     return outputs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,23 +17,40 @@ _ONE_CYCLE_FINAL = 1 / 6000
 _FIRST_RESTART = 4
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], training: TrainingSection) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], training: TrainingSection, factors: Mapping[int, float] | None = None
+) -> torch.optim.Optimizer:
     """Return the optimiser that a recipe asks for.
 
+    Parameters
+    ----------
+    parameters
+        Those that learn now or later.
+    training
+        The recipe's section.
+    factors
+        The factor on the learning rate of parameters, by their ``id``, where it is not one.
+
+    Notes
+    -----
     ``adam``: arXiv:1412.6980; weight decay adds to the gradient of all parameters.
     ``adamw``: arXiv:1711.05101. ``radam``: arXiv:1908.03265. ``ranger``: `Ranger`. ``lion``: arXiv:2302.06675.
     ``sgd``: with momentum 0.9. These decay no vectors (biases, normalisation scales), only matrices.
     """
-    trainable = [p for p in parameters if p.requires_grad]
-    rate = training.learning_rate
+    rate, by_factor = training.learning_rate, _by_factor(parameters, factors or {})
     given: dict[str, Any] = {} if training.betas is None else {"betas": training.betas}
     if training.optimizer == "adam":
-        return torch.optim.Adam(trainable, lr=rate, weight_decay=training.weight_decay, **given)
+        # Group by group: one alone is as Adam has it without groups.
+        every = [{"params": members, "lr": rate * factor} for factor, members in by_factor.items()]
+        return torch.optim.Adam(every, lr=rate, weight_decay=training.weight_decay, **given)
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": training.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+        {"params": chosen, "lr": rate * factor, "weight_decay": decay}
+        for factor, members in by_factor.items()
+        for chosen, decay in (
+            ([p for p in members if p.ndim > 1], training.weight_decay), ([p for p in members if p.ndim <= 1], 0.0)
+        )
+        if chosen
+    ]  # fmt: skip
     if training.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, **given)
     if training.optimizer == "radam":
@@ -46,6 +63,15 @@ def make_optimizer(parameters: Iterable[nn.Parameter], training: TrainingSection
 
     lion: torch.optim.Optimizer = Lion(groups, lr=rate, **given)
     return lion
+
+
+def _by_factor(parameters: Iterable[nn.Parameter], factors: Mapping[int, float]) -> dict[float, list[nn.Parameter]]:
+    """Return the parameters that learn, by the factor on their learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        if parameter.requires_grad:
+            groups.setdefault(factors.get(id(parameter), 1.0), []).append(parameter)
+    return groups
 
 
 class Ranger(torch.optim.RAdam):

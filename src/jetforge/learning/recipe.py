@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from jetforge.errors import JetforgeError, RecipeError
-from jetforge.taggers import Tagger, create_tagger
+from jetforge.learning.layout import refuse_unfinished
+from jetforge.taggers import Tagger, create_tagger, describe_tagger
 from jetforge.yaml_files import line_of, read_yaml
 
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -94,6 +95,7 @@ class TrainingSection(_Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    train_jets: Annotated[int, Field(gt=0)] | None = None
     cache_jets: Annotated[int, Field(ge=0)] = 500_000
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
 
@@ -103,6 +105,45 @@ class TrainingSection(_Section):
         if betas is not None and info.data.get("optimizer") == "sgd":
             raise ValueError("betas are of Adam and its relatives, sgd has none")
         return betas
+
+
+class TransferSection(_Section):
+    """What a training takes over from an earlier run, and which of it learns anew; see `jetforge.learning.transfer`.
+
+    Settings that are None are chosen by the mode; one that has no meaning for the mode is refused.
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    mode: Literal["finetune", "frozen", "gradual", "adapters"] = "finetune"
+    boundary: str | None = None
+    new_head: bool = False
+    rate_divisor: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    unfreeze_every: Annotated[int, Field(gt=0)] | None = None
+    rank: Annotated[int, Field(gt=0)] | None = None
+    cached: bool | None = None
+    cache: str | None = None
+    source_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_what_has_no_meaning(self) -> Self:
+        for name, modes in _MODES_OF.items():
+            if getattr(self, name) is not None and self.mode not in modes:
+                raise ValueError(f"{name} is for the mode {' or '.join(modes)}, not for {self.mode}; leave it out")
+        if self.cache is not None and self.cached is False:
+            raise ValueError("cache is a directory for what cached: false forbids; leave one of them out")
+        return self
+
+
+# Modes of a transfer that know a setting.
+_MODES_OF = {
+    "boundary": ("frozen",),
+    "layer_decay": ("finetune", "gradual"),
+    "unfreeze_every": ("gradual",),
+    "rank": ("adapters",),
+    "cached": ("frozen",),
+    "cache": ("frozen",),
+}
 
 
 class EvaluationSection(_Section):
@@ -120,6 +161,7 @@ class Recipe(_Section):
     generate: GenerateSection | None = None
     tagger: TaggerSection
     representation: dict[str, Any] = {}
+    transfer: TransferSection | None = None
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
 
@@ -130,6 +172,12 @@ class Recipe(_Section):
             return values
         named = [name for name in ("tagger", "representation") if isinstance(values.get(name), str)]
         return {**values, **{name: {"name": values[name]} for name in named}}
+
+    @model_validator(mode="after")
+    def _a_frozen_backbone_has_no_second_head(self) -> Self:
+        if self.training.auxiliary is not None and self.transfer is not None and self.transfer.mode == "frozen":
+            raise ValueError("training.auxiliary is not learnt with transfer.mode frozen; leave one of them out")
+        return self
 
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included, as YAML."""
@@ -192,9 +240,21 @@ def make_recipe(values: Mapping[str, Any], where: Place = _nowhere) -> Recipe:
         One line for all mistakes.
     """
     try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(_with_tagger_of_source(values))
     except ValidationError as error:
         raise RecipeError("; ".join(_describe(mistake, where) for mistake in error.errors())) from None
+
+
+def _with_tagger_of_source(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a recipe with the tagger that its transfer starts from, where it names none."""
+    transfer = values.get("transfer")
+    source = transfer.get("source") if isinstance(transfer, Mapping) else None
+    if not isinstance(source, str) or not source or values.get("tagger") is not None:
+        return values
+    refuse_unfinished(Path(source))
+    described = describe_tagger(source)
+    arguments = {name: value for name, value in described["arguments"].items() if name != "num_classes"}
+    return {**values, "tagger": {"name": described["name"], "arguments": arguments}}
 
 
 def tagger_of(recipe: Recipe, num_classes: int = 2, where: Place = _nowhere) -> Tagger:
@@ -262,7 +322,7 @@ def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
 
 _SECTIONS: dict[tuple[Any, ...], type[BaseModel]] = {
     (): Recipe, ("generate",): GenerateSection, ("tagger",): TaggerSection, ("training",): TrainingSection,
-    ("training", "auxiliary"): AuxiliarySection, ("evaluation",): EvaluationSection,
+    ("training", "auxiliary"): AuxiliarySection, ("transfer",): TransferSection, ("evaluation",): EvaluationSection,
 }  # fmt: skip
 
 # What a field must be, by the name of pydantic's rule that it breaks.

@@ -10,21 +10,25 @@ from typing import Any
 
 import yaml
 
-from jetforge.errors import DataError, RecipeError, TaggerError
+from jetforge.errors import DataError, RecipeError
 from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset
+from jetforge.learning.layout import (
+    BACKBONE_FOLDER,
+    BEST_FOLDER,
+    LAST_CHECKPOINT,
+    LOCK_NAME,
+    MEASURED_NAMES,
+    METRICS_NAME,
+    RECIPE_NAME,
+    refuse_file,
+)
 from jetforge.learning.recipe import Recipe, make_recipe
 from jetforge.taggers import load_tagger
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
-RECIPE_NAME = "recipe.yaml"
-METRICS_NAME = "metrics.jsonl"
-LOCK_NAME = ".training.lock"
-CHECKPOINT_FOLDER = "checkpoints"
-LAST_CHECKPOINT = f"{CHECKPOINT_FOLDER}/last.ckpt"
-BEST_FOLDER = f"{CHECKPOINT_FOLDER}/best"
-# What measuring a run leaves in it.
-MEASURED_NAMES = ("metrics.json", "roc.png", "report.html")
+# Fields of a recipe that say where something is, or how it is got, not what it is.
+_WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache")
 
 
 def remove_run(run: Path) -> None:
@@ -32,7 +36,8 @@ def remove_run(run: Path) -> None:
     # The description goes first: what is left without it is no tagger.
     for name in (DESCRIPTION_NAME, WEIGHTS_NAME, RECIPE_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
         (run / name).unlink(missing_ok=True)
-    shutil.rmtree(run / BEST_FOLDER, ignore_errors=True)
+    for name in (BEST_FOLDER, BACKBONE_FOLDER):
+        shutil.rmtree(run / name, ignore_errors=True)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
@@ -56,24 +61,6 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
         except (ValueError, TypeError, KeyError):
             raise DataError(f"{path}:{number}: not a row of measured values; remove the line") from None
     return rows
-
-
-def refuse_unfinished(run: Path) -> None:
-    """Refuse a run directory whose training has not ended.
-
-    Raises
-    ------
-    TaggerError
-        If the directory holds a recipe and no tagger.
-    """
-    if (run / DESCRIPTION_NAME).is_file() or not (run / RECIPE_NAME).is_file():
-        return
-    if (run / LAST_CHECKPOINT).is_file():
-        raise TaggerError(f"{run}: the training is unfinished; run the command that made it again to go on")
-    raise TaggerError(
-        f"{run}: the training is unfinished and has no checkpoint; run the command that made it again, which trains "
-        "from the start"
-    )
 
 
 def other_jets(dataset: Dataset, run: Path) -> DataError:
@@ -133,18 +120,6 @@ def prepare_run(recipe: Recipe, dataset: Dataset, *, overwrite: bool = False) ->
     return False
 
 
-def refuse_file(run: Path) -> None:
-    """Refuse a file where the directory of a run is to be.
-
-    Raises
-    ------
-    RecipeError
-        If it is one.
-    """
-    if run.exists() and not run.is_dir():
-        raise RecipeError(f"{run}: a file, where the directory of the run is to be; choose another name")
-
-
 def _has_something_to_lose(run: Path) -> bool:
     """Say whether a training got as far as a checkpoint or the end of an epoch."""
     metrics = run / METRICS_NAME
@@ -164,13 +139,13 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
         earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
-    names = ("data", "tagger", "representation", "training")
+    names = ("data", "tagger", "representation", "transfer", "training")
     flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
         f"{key}: {old.get(key)} there, {new.get(key)} asked for"
         for old, new in flat
         for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
+        if old.get(key) != new.get(key) and key not in _WHERE_THINGS_ARE
     ]
 
 

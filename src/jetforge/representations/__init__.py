@@ -2,7 +2,7 @@
 
 from jetforge.representations._constituents import CONSTITUENT_FEATURES
 from jetforge.representations._dense import DenseBatch
-from jetforge.representations._packed import PackedBatch
+from jetforge.representations._packed import PackedBatch, RowsBatch
 from jetforge.representations.base import (
     Batch,
     Representation,
@@ -41,6 +41,7 @@ __all__ = [
     "ObservablesRepresentation",
     "PackedBatch",
     "Representation",
+    "RowsBatch",
     "SequenceBatch",
     "SequenceRepresentation",
     "SeveralBatch",

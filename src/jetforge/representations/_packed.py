@@ -1,7 +1,7 @@
 """Batches of jets whose tensors hold one row a constituent, packed one jet after the other without padding."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Self, cast
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from jetforge.jets.jets import take_runs
 from jetforge.representations._indices import checked_indices
+
+# To a copy the type of a number is all the same, and NumPy has no bfloat16.
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class PackedBatch:
@@ -88,11 +91,12 @@ class PackedBatch:
         num_rows = int(offsets[-1])
         if rows.device.type == "cpu":
             width = rows[:1].numel() if len(rows) else int(np.prod(rows.shape[1:]))
+            bits = rows.contiguous().view(_BITS[rows.element_size()]).numpy()
             # NumPy asks the system for large pages, PyTorch does not: a block of jets is there several times as fast.
-            out = np.empty((num_rows, *rows.shape[1:]), dtype=rows.numpy().dtype)
-            numbers = rows.contiguous().numpy().reshape(-1)
+            out = np.empty((num_rows, *rows.shape[1:]), dtype=bits.dtype)
+            numbers = bits.reshape(-1)
             take_runs(numbers, width * self.offsets.numpy(), chosen.numpy(), width * offsets.numpy(), out.reshape(-1))
-            return torch.from_numpy(out)
+            return torch.from_numpy(out).view(rows.dtype)
         shifts = torch.repeat_interleave(self.offsets[chosen] - offsets[:-1], offsets.diff(), output_size=num_rows)
         return rows.index_select(0, torch.arange(num_rows, device=rows.device) + shifts)
 
@@ -154,6 +158,22 @@ class PackedBatch:
         """Return the mean over the constituents of each jet, shape (n_jets, ...); zero for a jet without any."""
         counts = self.counts.clamp(min=1)
         return self.sums(rows) / counts.reshape(-1, *([1] * (rows.ndim - 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class RowsBatch(PackedBatch):
+    """What a part of a network made of some jets, where that is several rows a jet.
+
+    Attributes
+    ----------
+    features : Tensor, shape (n_rows, width)
+        The rows, jet after jet.
+    offsets : Tensor, int64, shape (n_jets + 1,)
+        Jet ``j`` owns the rows ``offsets[j]`` to ``offsets[j + 1]``; a jet may own none.
+    """
+
+    features: torch.Tensor
+    offsets: torch.Tensor
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -10,10 +10,10 @@ from jetforge.errors import RecipeError
 from jetforge.evaluation.evaluate import evaluate
 from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
-from jetforge.jets.dataset import open_dataset
-from jetforge.learning.fit import Hardware, fit
+from jetforge.learning.fit import Hardware, dataset_of, fit
 from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained
+from jetforge.learning.transfer import with_source
 
 
 class Outcome(NamedTuple):
@@ -67,6 +67,7 @@ def run_recipe(
         What `jetforge.generate`, `jetforge.fit` and `jetforge.evaluate` raise.
     """
     # A tagger that does not exist is better known before hours of generation than after.
+    recipe, _ = with_source(recipe)
     tagger_of(recipe)
     if recipe.generate is not None:
         on_stage("generate")
@@ -77,7 +78,7 @@ def run_recipe(
         )  # fmt: skip
     elif not Path(recipe.data).exists():
         raise RecipeError(f"data: {recipe.data} does not exist; generate it, or give the recipe a section 'generate'")
-    trained = not overwrite and is_trained(recipe, open_dataset(recipe.data))
+    trained = not overwrite and is_trained(recipe, dataset_of(recipe))
     on_stage("trained" if trained else "train")
     fit(recipe, hardware=hardware, overwrite=overwrite)
     on_stage("evaluate")

@@ -20,7 +20,7 @@ from jetforge.taggers.pcnn import ParticleCNN, pcnn
 from jetforge.taggers.pelican import Pelican, pelican
 from jetforge.taggers.recurrent import RecurrentNetwork, gru, lstm, lund_lstm
 from jetforge.taggers.resnext import ResNeXt, resnext50
-from jetforge.taggers.store import load_tagger, save_tagger
+from jetforge.taggers.store import describe_tagger, load_tagger, save_tagger, weights_sha256
 from jetforge.taggers.topodnn import topodnn
 from jetforge.taggers.transformer import Transformer, transformer
 
@@ -50,6 +50,7 @@ __all__ = [
     "create_tagger",
     "dense",
     "dense_student",
+    "describe_tagger",
     "efn",
     "gru",
     "hldnn",
@@ -78,4 +79,5 @@ __all__ = [
     "save_tagger",
     "topodnn",
     "transformer",
+    "weights_sha256",
 ]

@@ -14,7 +14,28 @@ from jetforge.representations import LundBatch
 from jetforge.taggers._norm import BatchNorm
 
 
-class Trees(Protocol):
+class Pooling(Protocol):
+    """The nodes of the jets of one batch, ready to be averaged."""
+
+    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
+        """Rectify, normalise over all nodes, average over the nodes of each jet.
+
+        Parameters
+        ----------
+        nodes : Tensor, shape (n_nodes, channels)
+            One row a node.
+        norm : BatchNorm
+            Normalisation of the rectified rows.
+
+        Returns
+        -------
+        Tensor, shape (n_jets, channels)
+            Zero for a jet without nodes.
+        """
+        ...
+
+
+class Trees(Pooling, Protocol):
     """The trees of one batch, ready for the operations of a network.
 
     Every link between a parent and a child carries two edges, one into the child and one into the parent.
@@ -53,23 +74,6 @@ class Trees(Protocol):
         """
         ...
 
-    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
-        """Rectify, normalise over all nodes, average over the nodes of each jet.
-
-        Parameters
-        ----------
-        nodes : Tensor, shape (n_nodes, channels)
-            One row a node.
-        norm : BatchNorm
-            Normalisation of the rectified rows.
-
-        Returns
-        -------
-        Tensor, shape (n_jets, channels)
-            Zero for a jet without nodes.
-        """
-        ...
-
 
 class _EdgeSum(torch.autograd.Function):
     """Sum of what both ends contribute to each edge."""
@@ -101,7 +105,28 @@ class _EdgeMean(torch.autograd.Function):
         return (grad / trees.degrees).index_select(0, trees.target), None
 
 
-class GatheredTrees:
+class GatheredJets:
+    """Jets whose nodes are averaged by PyTorch, on any device.
+
+    Parameters
+    ----------
+    offsets : Tensor, int64, shape (n_jets + 1,)
+        Jet ``j`` owns the nodes ``offsets[j]`` to ``offsets[j + 1]``.
+    """
+
+    def __init__(self, offsets: torch.Tensor) -> None:
+        self.offsets = offsets
+
+    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
+        """See `Pooling.relu_norm_pool`."""
+        rows = norm(torch.relu(nodes))
+        if rows.dtype in (torch.float16, torch.bfloat16):
+            rows = rows.float()
+        sums: torch.Tensor = torch.segment_reduce(rows, "sum", offsets=self.offsets, initial=0)
+        return sums / self.offsets.diff().clamp(min=1).unsqueeze(1)
+
+
+class GatheredTrees(GatheredJets):
     """Trees whose sums over neighbours are gathers of rows, on any device.
 
     Row ``2 k`` of the edges leads into the ``k``-th node that is not a root, row ``2 k + 1`` from it into its
@@ -114,7 +139,7 @@ class GatheredTrees:
     """
 
     def __init__(self, batch: LundBatch) -> None:
-        self.offsets = batch.offsets
+        super().__init__(batch.offsets)
         neighbours = batch.neighbours.long()
         num_nodes, num_links = batch.num_nodes, batch.num_links
         present = neighbours >= 0
@@ -167,11 +192,3 @@ class GatheredTrees:
             else self.edge_mean(messages)
         )
         return mean
-
-    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
-        """See `Trees.relu_norm_pool`."""
-        rows = norm(torch.relu(nodes))
-        if rows.dtype in (torch.float16, torch.bfloat16):
-            rows = rows.float()
-        sums: torch.Tensor = torch.segment_reduce(rows, "sum", offsets=self.offsets, initial=0)
-        return sums / self.offsets.diff().clamp(min=1).unsqueeze(1)

@@ -24,27 +24,22 @@ _NODES_IN_CHUNK = 256
 _MOST_CHUNKS = 64
 
 
-class FusedTrees:
-    """Trees on the CPU.
+class FusedJets:
+    """Jets on the CPU whose nodes are averaged.
 
     Parameters
     ----------
-    batch : LundBatch
-        The trees, on the CPU.
+    offsets : Tensor, int64, shape (n_jets + 1,)
+        Jet ``j`` owns the nodes ``offsets[j]`` to ``offsets[j + 1]``.
     """
 
-    def __init__(self, batch: LundBatch) -> None:
-        self.num_nodes, self.num_jets = batch.num_nodes, len(batch)
-        self.num_edges = 2 * batch.num_links
-        self.offsets: NDArray[np.int64] = batch.offsets.contiguous().numpy()
-        self.neighbours: NDArray[np.int32] = batch.neighbours.contiguous().numpy()
+    def __init__(self, offsets: torch.Tensor) -> None:
+        self.offsets: NDArray[np.int64] = offsets.contiguous().numpy()
+        self.num_nodes, self.num_jets = int(self.offsets[-1]), len(self.offsets) - 1
         self.sizes = np.diff(self.offsets)
-        self.first_link = self.offsets[:-1] - np.cumsum(self.sizes > 0) + (self.sizes > 0)
         self.num_chunks = max(1, min(self.num_jets, self.num_nodes // _NODES_IN_CHUNK, _MOST_CHUNKS))
         cuts = self.num_nodes * np.arange(1, self.num_chunks) // self.num_chunks
         self.bounds = np.concatenate([[0], np.searchsorted(self.offsets, cuts), [self.num_jets]])
-        degrees = np.count_nonzero(self.neighbours >= 0, axis=1)
-        self._weights = 1 / np.maximum(degrees, 1)
 
     def run(self, kernel: Callable[..., None], *arguments: Any) -> None:
         """Run a kernel over all jets; tensors among the arguments are handed over without a copy."""
@@ -55,6 +50,38 @@ class FusedTrees:
         sums = np.zeros((self.num_chunks, 2, channels))
         self.run(kernel, *arguments, sums)
         return torch.from_numpy(sums.sum(axis=0))
+
+    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
+        """See `Pooling.relu_norm_pool`.
+
+        Mean and normalisation commute: the nodes are averaged first and only the averages are normalised.
+        """
+        nodes = _readable(nodes)
+        pooled = nodes.new_empty(self.num_jets, nodes.shape[1], dtype=_summed_type(nodes))
+        sums = self.sums(kernels.pool_moments, nodes.shape[1], self.offsets, nodes.detach(), pooled)
+        pooled /= torch.from_numpy(np.maximum(self.sizes, 1)).unsqueeze(1)
+        result: torch.Tensor = _ReLUNormPool.apply(  # type: ignore[no-untyped-call, unused-ignore]
+            nodes, norm.weight, norm.bias, *_statistics(norm, self.num_nodes, lambda: sums), pooled, self
+        )
+        return result
+
+
+class FusedTrees(FusedJets):
+    """Trees on the CPU.
+
+    Parameters
+    ----------
+    batch : LundBatch
+        The trees, on the CPU.
+    """
+
+    def __init__(self, batch: LundBatch) -> None:
+        super().__init__(batch.offsets)
+        self.num_edges = 2 * batch.num_links
+        self.neighbours: NDArray[np.int32] = batch.neighbours.contiguous().numpy()
+        self.first_link = self.offsets[:-1] - np.cumsum(self.sizes > 0) + (self.sizes > 0)
+        degrees = np.count_nonzero(self.neighbours >= 0, axis=1)
+        self._weights = 1 / np.maximum(degrees, 1)
 
     @property
     def links(self) -> tuple[NDArray[Any], ...]:
@@ -89,20 +116,6 @@ class FusedTrees:
 
         result: torch.Tensor = _NormReLUMean.apply(  # type: ignore[no-untyped-call, unused-ignore]
             edges, norm.weight, norm.bias, *_statistics(norm, self.num_edges, moments), self
-        )
-        return result
-
-    def relu_norm_pool(self, nodes: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
-        """See `Trees.relu_norm_pool`.
-
-        Mean and normalisation commute: the nodes are averaged first and only the averages are normalised.
-        """
-        nodes = _readable(nodes)
-        pooled = nodes.new_empty(self.num_jets, nodes.shape[1], dtype=_summed_type(nodes))
-        sums = self.sums(kernels.pool_moments, nodes.shape[1], self.offsets, nodes.detach(), pooled)
-        pooled /= torch.from_numpy(np.maximum(self.sizes, 1)).unsqueeze(1)
-        result: torch.Tensor = _ReLUNormPool.apply(  # type: ignore[no-untyped-call, unused-ignore]
-            nodes, norm.weight, norm.bias, *_statistics(norm, self.num_nodes, lambda: sums), pooled, self
         )
         return result
 
@@ -235,23 +248,23 @@ class _ReLUNormPool(torch.autograd.Function):
         inverse_spread: torch.Tensor,
         num_rows: int,
         pooled: torch.Tensor,
-        trees: FusedTrees,
+        jets: FusedJets,
     ) -> torch.Tensor:
         scale = weight * inverse_spread
-        present = torch.from_numpy(trees.sizes > 0).unsqueeze(1)
+        present = torch.from_numpy(jets.sizes > 0).unsqueeze(1)
         ctx.save_for_backward(nodes, scale, mean, inverse_spread, pooled, present)
-        ctx.num_rows, ctx.trees = num_rows, trees
+        ctx.num_rows, ctx.jets = num_rows, jets
         return torch.where(present, scale * (pooled - mean) + bias, 0.0)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         nodes, scale, mean, inverse_spread, pooled, present = ctx.saved_tensors
-        trees: FusedTrees = ctx.trees
+        jets: FusedJets = ctx.jets
         slope = torch.where(present, grad, 0.0)
         sums = torch.stack([slope.sum(0), (slope * (pooled - mean)).sum(0)]).double()
-        each = scale * slope / torch.from_numpy(np.maximum(trees.sizes, 1)).unsqueeze(1)
+        each = scale * slope / torch.from_numpy(np.maximum(jets.sizes, 1)).unsqueeze(1)
         grad_nodes = torch.empty_like(nodes)
         corrections = _corrections(scale, inverse_spread, sums, ctx.num_rows)
-        trees.run(kernels.pool_grad, trees.offsets, nodes, mean, *corrections, each.to(pooled.dtype), grad_nodes)
+        jets.run(kernels.pool_grad, jets.offsets, nodes, mean, *corrections, each.to(pooled.dtype), grad_nodes)
         return grad_nodes, (sums[1] * inverse_spread).to(scale.dtype), sums[0].to(scale.dtype), *[None] * 5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from jetforge.errors import TaggerError
-from jetforge.representations import Representation
+from jetforge.representations import DenseBatch, Representation
 from jetforge.taggers._arguments import is_whole
 
 if TYPE_CHECKING:
@@ -122,14 +122,31 @@ class Tagger(nn.Module, ABC):
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits, shape (n_jets, n_classes), of embedded jets."""
 
+    def boundaries(self) -> tuple[str, ...]:
+        """Return the stages that may be trained alone, what comes before them being frozen; the published one first."""
+        return (list(self.stages())[-1],)
+
+    def before(self, boundary: str, batch: Any) -> Any:
+        """Return what the stage ``boundary``, one of `boundaries`, reads of a batch: a batch of as many jets.
+
+        ``after(boundary, before(boundary, batch))`` are the logits. It holds rows of one width: one row a jet as
+        `DenseBatch`, or several as `RowsBatch`.
+        """
+        return DenseBatch(self.embed(batch))
+
+    def after(self, boundary: str, given: Any) -> torch.Tensor:
+        """Return the logits, shape (n_jets, n_classes), from what the stage ``boundary`` and those after it read."""
+        return self.classify(given.values)
+
     def forward(self, batch: Any) -> torch.Tensor:
         """Return the logits, shape (n_jets, n_classes), of a batch of this tagger's representation."""
         return self.classify(self.embed(batch))
 
-    def backbone_modules(self) -> tuple[nn.Module, ...]:
-        """Return the modules before the head: what is frozen or carried over in transfer learning."""
-        *backbone, _ = self.stages().values()
-        return tuple(module for stage in backbone for module in stage)
+    def modules_before(self, boundary: str) -> tuple[nn.Module, ...]:
+        """Return the modules of all stages before one."""
+        stages = self.stages()
+        earlier = list(stages)[: list(stages).index(boundary)]
+        return tuple(module for stage in earlier for module in stages[stage])
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Return the modules of the last stage, which turns an embedded jet into logits."""

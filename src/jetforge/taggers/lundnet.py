@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from jetforge.errors import TaggerError
-from jetforge.representations import LundBatch, LundRepresentation
+from jetforge.representations import LundBatch, LundRepresentation, RowsBatch
 from jetforge.taggers._arguments import check_fractions, check_whole, check_widths
 from jetforge.taggers._norm import BatchNorm
 from jetforge.taggers._registry import register_tagger
-from jetforge.taggers._trees import GatheredTrees, Trees
-from jetforge.taggers._trees_cpu import FusedTrees
+from jetforge.taggers._trees import GatheredJets, GatheredTrees, Pooling, Trees
+from jetforge.taggers._trees_cpu import FusedJets, FusedTrees
 from jetforge.taggers.base import Tagger
 
 
@@ -127,10 +127,26 @@ class LundNet(Tagger):
             "classifier": (self.hidden, self.dropout, self.output),
         }
 
+    def boundaries(self) -> tuple[str, ...]:
+        """Return the stages that may be trained alone: as published, the fusion and what follows, or the classifier."""
+        return ("jets", "classifier")
+
+    def before(self, boundary: str, batch: LundBatch) -> Any:
+        """Return what a stage reads of a batch; see `Tagger.before`."""
+        if boundary == "jets":
+            return RowsBatch(self.embed_nodes(batch), batch.offsets)
+        return super().before(boundary, batch)
+
+    def after(self, boundary: str, given: Any) -> torch.Tensor:
+        """Return the logits from what a stage reads; see `Tagger.after`."""
+        if boundary == "jets":
+            return self.classify(self.embed_jets(given.features.to(self.fusion.weight.dtype), self._jets(given)))
+        return super().after(boundary, given)
+
     def embed(self, batch: LundBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, fusion)."""
         trees = self._trees(batch)
-        return self.embed_jets(self.embed_nodes(batch, trees), batch, trees)
+        return self.embed_jets(self.embed_nodes(batch, trees), trees)
 
     def embed_nodes(self, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
         """Return the outputs of all edge convolutions side by side, shape (n_nodes, sum of channels)."""
@@ -142,18 +158,23 @@ class LundNet(Tagger):
             x = convolution(x, trees)
             yield x
 
-    def embed_jets(self, nodes: torch.Tensor, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
+    def embed_jets(self, nodes: torch.Tensor, jets: Pooling) -> torch.Tensor:
         """Fuse each node's row and average over the nodes of each jet, shape (n_jets, fusion)."""
-        trees = self._trees(batch) if trees is None else trees
         # Sums over the nodes of a network that is cast to half precision are in single precision.
-        return trees.relu_norm_pool(self.fusion(nodes), self.fusion_norm).to(self.fusion.weight.dtype)
+        return jets.relu_norm_pool(self.fusion(nodes), self.fusion_norm).to(self.fusion.weight.dtype)
 
     def _trees(self, batch: LundBatch) -> Trees:
-        """Return the fastest operations for the device; those that a compiler can trace, while one is tracing."""
+        """Return the fastest operations on trees."""
+        return FusedTrees(batch) if self._fuses(batch) else GatheredTrees(batch)
+
+    def _jets(self, rows: RowsBatch) -> Pooling:
+        """Return the fastest operations on the nodes of jets."""
+        return FusedJets(rows.offsets) if self._fuses(rows) else GatheredJets(rows.offsets)
+
+    def _fuses(self, batch: LundBatch | RowsBatch) -> bool:
+        """Whether there are kernels for the device: not where a compiler is tracing, which cannot see into them."""
         precise = self.fusion.weight.dtype in (torch.float32, torch.float64)
-        if batch.features.device.type == "cpu" and precise and not torch.compiler.is_compiling():
-            return FusedTrees(batch)
-        return GatheredTrees(batch)
+        return batch.features.device.type == "cpu" and precise and not torch.compiler.is_compiling()
 
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""

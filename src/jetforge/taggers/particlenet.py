@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import torch
 from torch import nn
 
-from jetforge.representations import PARTICLENET_FEATURES, CloudBatch, CloudRepresentation
+from jetforge.representations import (
+    PARTICLENET_FEATURES,
+    CloudBatch,
+    CloudRepresentation,
+    PackedBatch,
+    RowsBatch,
+)
 from jetforge.taggers._arguments import check_flags, check_fractions, check_stages, check_whole, check_widths
 from jetforge.taggers._neighbours import Clouds, GatheredClouds
 from jetforge.taggers._neighbours_cpu import FusedClouds
@@ -154,16 +160,39 @@ class ParticleNet(Tagger):
             "classifier": (self.hidden, self.dropout, self.output),
         }
 
+    def boundaries(self) -> tuple[str, ...]:
+        """Return the stages that may be trained alone: all that follow the edge convolutions, or the classifier."""
+        return ("classifier",) if self.fusion is None else ("fusion", "classifier")
+
+    def before(self, boundary: str, batch: CloudBatch) -> Any:
+        """Return what a stage reads of a batch; see `Tagger.before`."""
+        if boundary == "fusion":
+            return RowsBatch(self._constituents(batch), batch.offsets)
+        return super().before(boundary, batch)
+
+    def after(self, boundary: str, given: Any) -> torch.Tensor:
+        """Return the logits from what a stage reads; see `Tagger.after`."""
+        if boundary == "fusion":
+            return self.classify(self._pooled(given.features.to(self.output.weight.dtype), given))
+        return super().after(boundary, given)
+
     def embed(self, batch: CloudBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, width of the last edge convolution or of the fusion)."""
+        return self._pooled(self._constituents(batch), batch)
+
+    def _constituents(self, batch: CloudBatch) -> torch.Tensor:
+        """Return each constituent after the last edge convolution, or where they are fused, after all side by side."""
         clouds = self._clouds(batch)
         x, points = self.input_norm(batch.features), batch.points
         outputs = []
         for convolution in self.convolutions:
             x = points = convolution(x, points, clouds)
             outputs.append(x)
+        return x if self.fusion is None else torch.cat(outputs, dim=1)
+
+    def _pooled(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
         if self.fusion is not None:
-            x = self.fusion(torch.cat(outputs, dim=1))
+            x = self.fusion(x)
         # Means over the constituents of a network that is cast to half precision are in single precision.
         return batch.means(x).to(self.output.weight.dtype)
 

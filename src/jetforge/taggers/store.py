@@ -89,6 +89,36 @@ def save_tagger(tagger: Tagger, directory: str | os.PathLike[str]) -> Path:
     return folder / DESCRIPTION_NAME
 
 
+def weights_sha256(path: str | os.PathLike[str]) -> str:
+    """Return the checksum of a saved tagger's weights, as its description states it.
+
+    Raises
+    ------
+    TaggerError
+        If there is no such description.
+    """
+    recorded: str = describe_tagger(path)["weights_sha256"]
+    return recorded
+
+
+def describe_tagger(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what a saved tagger's description says: name, arguments, representation, classes, provenance ...
+
+    Raises
+    ------
+    TaggerError
+        If there is none, or it is damaged.
+    """
+    return _read_description(_description_path(path))
+
+
+def _description_path(path: str | os.PathLike[str]) -> Path:
+    source = Path(path)
+    if not source.exists() and source.suffix != ".json":
+        raise TaggerError(f"{source}: no such run directory; give one that holds {DESCRIPTION_NAME} and {WEIGHTS_NAME}")
+    return source / DESCRIPTION_NAME if source.is_dir() else source
+
+
 def load_tagger(path: str | os.PathLike[str]) -> Tagger:
     """Return a saved tagger, on the CPU and in evaluation mode.
 
@@ -103,10 +133,7 @@ def load_tagger(path: str | os.PathLike[str]) -> Tagger:
         If there is no such directory, a file is missing or damaged, the two do not belong together, or the tagger is
         not registered.
     """
-    source = Path(path)
-    if not source.exists() and source.suffix != ".json":
-        raise TaggerError(f"{source}: no such run directory; give one that holds {DESCRIPTION_NAME} and {WEIGHTS_NAME}")
-    description_path = source / DESCRIPTION_NAME if source.is_dir() else source
+    description_path = _description_path(path)
     description = _read_description(description_path)
     name = description["name"]
     if name not in list_taggers():

@@ -48,16 +48,17 @@ def read_fields(dataset: Dataset, split: str, index: int, names: Collection[str]
         if array.null_count:
             raise DataError(f"{path}: '{name}' has {array.null_count} missing values")
         values[name] = np.asarray(array.to_numpy(zero_copy_only=False))
-    if table.num_rows != part.jets:
-        raise DataError(f"{path}: {table.num_rows} jets instead of {part.jets}")
-    return values
+    stored = dataset.manifest.parts[split][index].jets
+    if table.num_rows != stored:
+        raise DataError(f"{path}: {table.num_rows} jets instead of {stored}")
+    return {name: array[: part.jets] for name, array in values.items()}
 
 
 def each_part(
     dataset: Dataset, split: str, names: Collection[str]
 ) -> Iterator[tuple[int, int, dict[str, npt.NDArray[Any]]]]:
     """Yield index, number of jets and fields of every part of a split; none where the split has no jets."""
-    for index, part in enumerate(dataset.manifest.parts.get(split, ())):
+    for index, part in enumerate(dataset.parts(split) if dataset.num_jets(split) else ()):
         if part.jets:
             yield index, part.jets, read_fields(dataset, split, index, names) if names else {}
 
