@@ -26,8 +26,7 @@ from rich.console import Console
 
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, first_line
 from jetforge.files import locked, write_atomically
-from jetforge.jets.dataset import Dataset, open_dataset
-from jetforge.jets.edit.fields import each_part
+from jetforge.jets.dataset import Dataset
 from jetforge.learning.adapters import DEFAULT_RANK, add_adapters
 from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
 from jetforge.learning.backbone import FrozenBackbone
@@ -39,6 +38,7 @@ from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
 from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
 from jetforge.learning.run import is_trained, prepare_run
+from jetforge.learning.training_jets import check_trainable, dataset_of
 from jetforge.learning.transfer import WeightPlan, take_over, with_source
 from jetforge.representations import Batch, DenseBatch
 from jetforge.taggers import Tagger, keep_freed_memory, load_tagger, save_tagger
@@ -104,7 +104,7 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     run = Path(recipe.out)
     recipe, source = with_source(recipe)
     dataset = dataset_of(recipe)
-    _check_trainable(dataset)
+    check_trainable(dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     tagger = tagger_of(recipe, len(dataset.classes))
@@ -133,20 +133,6 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         # Lightning started this process for its share of the training, which is done: the first one goes on alone.
         sys.exit(0)
     return load_tagger(run)
-
-
-def dataset_of(recipe: Recipe) -> Dataset:
-    """Return the dataset of a recipe, with as many training jets as it asks for.
-
-    Raises
-    ------
-    DataError
-        If there is no whole dataset, or it has fewer training jets.
-    """
-    dataset, num_jets = open_dataset(recipe.data), recipe.training.train_jets
-    if num_jets is None or num_jets == dataset.num_jets("train"):
-        return dataset
-    return dataset.first("train", num_jets)
 
 
 def _begin_from(source: Tagger, tagger: Tagger, recipe: Recipe, dataset: Dataset) -> None:
@@ -363,51 +349,6 @@ def _initialise(tagger: Tagger, dataset: Dataset) -> None:
         "fingerprint": dataset.fingerprint,
         **dataset.manifest.provenance,
     }
-
-
-def _check_trainable(dataset: Dataset) -> None:
-    if not dataset.labelled:
-        raise DataError(f"{dataset.path}: its jets have no labels: a tagger cannot be trained on them")
-    if len(dataset.classes) < 2:
-        raise DataError(f"{dataset.path}: one class only ({dataset.classes[0]}); a tagger needs two or more")
-    for split in ("train", "val"):
-        if not dataset.num_jets(split):
-            raise DataError(f"{dataset.path}: no jets in the split '{split}'; training needs train and val")
-        seen: set[int] = set()
-        for index in range(len(dataset.parts(split))):
-            seen.update(np.unique(dataset.read_part(split, index, columns=()).label).tolist())
-            if len(seen) == len(dataset.classes):
-                break
-        else:
-            there = ", ".join(dataset.classes[label] for label in sorted(seen))
-            raise DataError(
-                f"{dataset.path}: the split '{split}' holds {there} only, of {len(dataset.classes)} classes"
-            )
-        if "weight" in dataset.manifest.jet_fields:
-            _check_weights(dataset, split)
-
-
-def _check_weights(dataset: Dataset, split: str) -> None:
-    """Refuse weights by which a class counts for nothing, or for less: the weighted loss and AUC would be NaN."""
-    totals = np.zeros(len(dataset.classes))
-    jets = 0
-    for _, _, fields in each_part(dataset, split, ("label", "weight")):
-        label = fields["label"]
-        if (bad := ~(np.isfinite(fields["weight"]) & (fields["weight"] >= 0))).any():
-            jet = int(np.argmax(bad))
-            raise DataError(
-                f"{dataset.path}: jet {jets + jet} of the split '{split}' has the weight {fields['weight'][jet]:g}; "
-                "training needs finite weights of 0 or more: mend the weights, or make the dataset without them"
-            )
-        jets += len(label)
-        known = (label >= 0) & (label < len(totals))  # others are refused when the jets are read
-        totals += np.bincount(label[known], fields["weight"][known], minlength=len(totals))
-    for name, total in zip(dataset.classes, totals, strict=True):
-        if not total > 0:
-            raise DataError(
-                f"{dataset.path}: the weights of the class '{name}' in the split '{split}' add up to {total:g}; "
-                "training needs a positive sum for every class: mend the weights, or make the dataset without them"
-            )
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +12,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -21,17 +19,20 @@ from pydantic import (
 
 from jetforge.errors import JetforgeError, RecipeError
 from jetforge.learning.layout import refuse_unfinished
+from jetforge.learning.mistakes import Place, nowhere, validated
 from jetforge.taggers import Tagger, create_tagger, describe_tagger
 from jetforge.yaml_files import line_of, read_yaml
 
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Some fields of a YAML file; an unknown one is a mistake."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class GenerateSection(_Section):
+class GenerateSection(Section):
     """Which jets to generate where the dataset does not exist yet; see `jetforge.generate`."""
 
     presets: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -41,7 +42,7 @@ class GenerateSection(_Section):
     part_jets: Annotated[int, Field(gt=0)] = 2000
 
 
-class TaggerSection(_Section):
+class TaggerSection(Section):
     """Which tagger, and its arguments beyond the number of classes."""
 
     name: str
@@ -58,7 +59,7 @@ class TaggerSection(_Section):
         return arguments
 
 
-class AuxiliarySection(_Section):
+class AuxiliarySection(Section):
     """A second thing to learn beside the class: a number of each jet, from what the tagger embeds.
 
     ``target`` is ``mass``, the logarithm of the mass of a jet's constituents, or the name of a field of the jets.
@@ -68,7 +69,7 @@ class AuxiliarySection(_Section):
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """How the tagger is trained.
 
     The defaults are a modern schedule: AdamW, linear warm-up, cosine decay. `jetforge.learning.optimisation` describes
@@ -107,7 +108,7 @@ class TrainingSection(_Section):
         return betas
 
 
-class TransferSection(_Section):
+class TransferSection(Section):
     """What a training takes over from an earlier run, and which of it learns anew; see `jetforge.learning.transfer`.
 
     Settings that are None are chosen by the mode; one that has no meaning for the mode is refused.
@@ -146,14 +147,14 @@ _MODES_OF = {
 }
 
 
-class EvaluationSection(_Section):
+class EvaluationSection(Section):
     """On which split, and with which interval, the tagger is measured."""
 
     split: Literal["train", "val", "test"] = "test"
     interval: Literal["exact", "bootstrap"] = "bootstrap"
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """Everything about a training: the data, the tagger and what it reads, how it learns, how it is measured."""
 
     data: str
@@ -182,14 +183,6 @@ class Recipe(_Section):
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-# Says where a field stands, for an error: a function of the keys that lead to it.
-Place = Callable[[tuple[Any, ...]], str]
-
-
-def _nowhere(location: tuple[Any, ...]) -> str:
-    return ""
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -224,7 +217,7 @@ def load_recipe(path: str | Path) -> Recipe:
     return recipe
 
 
-def make_recipe(values: Mapping[str, Any], where: Place = _nowhere) -> Recipe:
+def make_recipe(values: Mapping[str, Any], where: Place = nowhere) -> Recipe:
     """Check plain values and return the recipe; whether such a tagger can be made is left to `tagger_of`.
 
     Parameters
@@ -239,10 +232,7 @@ def make_recipe(values: Mapping[str, Any], where: Place = _nowhere) -> Recipe:
     RecipeError
         One line for all mistakes.
     """
-    try:
-        return Recipe.model_validate(_with_tagger_of_source(values))
-    except ValidationError as error:
-        raise RecipeError("; ".join(_describe(mistake, where) for mistake in error.errors())) from None
+    return validated(Recipe, _with_tagger_of_source(values), where)
 
 
 def _with_tagger_of_source(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -257,7 +247,7 @@ def _with_tagger_of_source(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**values, "tagger": {"name": described["name"], "arguments": arguments}}
 
 
-def tagger_of(recipe: Recipe, num_classes: int = 2, where: Place = _nowhere) -> Tagger:
+def tagger_of(recipe: Recipe, num_classes: int = 2, where: Place = nowhere) -> Tagger:
     """Return a new tagger as a recipe wants it.
 
     Parameters
@@ -318,66 +308,3 @@ def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
                 f"{where(('training', name))}training.{name}: {recipe.tagger.name} is not trained by gradients and has "
                 "no use for it; leave it out, and set tagger.arguments"
             )
-
-
-_SECTIONS: dict[tuple[Any, ...], type[BaseModel]] = {
-    (): Recipe, ("generate",): GenerateSection, ("tagger",): TaggerSection, ("training",): TrainingSection,
-    ("training", "auxiliary"): AuxiliarySection, ("transfer",): TransferSection, ("evaluation",): EvaluationSection,
-}  # fmt: skip
-
-# What a field must be, by the name of pydantic's rule that it breaks.
-_KINDS = {
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
-    "string_type": "must be a text",
-}
-_LISTS = {
-    ("generate", "presets"): "[toptag-top, toptag-qcd]",
-    ("generate", "split"): "[0.8, 0.1, 0.1]",
-    ("training", "betas"): "[0.9, 0.999]",
-}
-_SHOWN = 60
-
-
-def _describe(mistake: Any, place: Place) -> str:
-    location, kind, given = tuple(mistake["loc"]), mistake["type"], mistake["input"]
-    missing = kind == "missing"
-    if missing and isinstance(location[-1], int):  # a list that is too short
-        location, missing = location[:-1], False
-    where = place(location) + (".".join(map(str, location)) or "recipe")
-    if missing:
-        return f"{where}: this field is missing"
-    if kind == "extra_forbidden":
-        known = list(_SECTIONS[location[:-1]].model_fields)
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(known)}"
-        return f"{where}: no such field; {hint}"
-    if kind == "value_error":  # a rule of our own, which says it all
-        return f"{where}: {mistake['ctx']['error']}"
-    shown = "nothing" if given is None else repr(given)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    return f"{where}: {_rule(mistake, location)}, not {shown}{_hint(mistake)}"
-
-
-def _rule(mistake: Any, location: tuple[Any, ...]) -> str:
-    """Say what a field must be."""
-    kind = mistake["type"]
-    if location in _LISTS and kind in ("tuple_type", "missing", "too_short", "too_long"):
-        return f"must be a list such as {_LISTS[location]}"
-    if kind in ("model_type", "dict_type"):
-        fields = ", ".join(list(_SECTIONS[location].model_fields)[:3]) if location in _SECTIONS else ""
-        section = f"a section with fields such as {fields}" if fields else "a section with its settings"
-        named = {("tagger",): "the name of a tagger or ", ("representation",): "the name of a representation or "}
-        return f"must be {named.get(location, '')}{section}"
-    message: str = mistake["msg"]
-    return _KINDS.get(kind) or message.replace("Input should be", "must be", 1)
-
-
-def _hint(mistake: Any) -> str:
-    """Return what may have been meant where one of some words is wanted."""
-    if mistake["type"] != "literal_error":
-        return ""
-    words = re.findall(r"'([^']*)'", mistake["ctx"]["expected"])
-    near = difflib.get_close_matches(str(mistake["input"]).lower(), words, n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""

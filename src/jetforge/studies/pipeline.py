@@ -10,9 +10,10 @@ from jetforge.errors import RecipeError
 from jetforge.evaluation.evaluate import evaluate
 from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
-from jetforge.learning.fit import Hardware, dataset_of, fit
+from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained
+from jetforge.learning.training_jets import dataset_of
 from jetforge.learning.transfer import with_source
 
 
