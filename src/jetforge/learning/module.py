@@ -24,6 +24,9 @@ from jetforge.taggers import Tagger
 # Losses are looked at once in so many batches where that makes a device or other processes wait.
 _LOOK_EVERY = 20
 
+# Of the signal, at which the rejection of the background is measured.
+_EFFICIENCY = 0.7
+
 # Logits (n_jets, n_classes), and what the auxiliary head found (n_jets,), of a batch of represented jets.
 _Outputs = tuple[torch.Tensor, torch.Tensor | None]
 
@@ -259,16 +262,31 @@ def measure(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -
     """Return ``val_loss, val_auc, val_accuracy`` of the logits, shape (n_jets, n_classes), of validation jets.
 
     ``val_loss`` is the cross entropy, weighted as the other two. ``val_auc`` is the area under the ROC curve; with more
-    than two classes, the mean over all pairs (Hand and Till 2001).
+    than two classes, the mean over all pairs (Hand and Till 2001). With two classes there is also ``val_rejection``,
+    one over the efficiency of the background at a signal efficiency of 0.7, where some of it is left to be counted.
     """
     losses = functional.cross_entropy(logits, labels, reduction="none")
     scores = torch.softmax(logits.double(), dim=1).numpy()
     correct = (logits.argmax(1) == labels).double()
-    return {
+    measured = {
         "val_loss": float((losses * weights).sum() / weights.sum()),
         "val_auc": _auc(labels.numpy(), scores, weights.numpy()),
         "val_accuracy": float((correct * weights).sum() / weights.sum()),
     }
+    if scores.shape[1] == 2:
+        measured |= _rejection(labels.numpy() == 1, scores[:, 1], weights.numpy())
+    return measured
+
+
+def _rejection(
+    signal: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]
+) -> dict[str, float]:
+    """Return ``val_rejection``; nothing where no background is left at that efficiency."""
+    order = np.argsort(-scores, kind="stable")
+    passed = np.cumsum(np.where(signal, weights, 0.0)[order])
+    threshold = scores[order[np.searchsorted(passed, _EFFICIENCY * passed[-1])]]
+    background = float(weights[~signal & (scores >= threshold)].sum())
+    return {"val_rejection": float(weights[~signal].sum()) / background} if background > 0 else {}
 
 
 def _auc(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], weights: np.ndarray[Any, Any]) -> float:

@@ -108,13 +108,12 @@ class TrainingSection(Section):
         return betas
 
 
-class TransferSection(Section):
-    """What a training takes over from an earlier run, and which of it learns anew; see `jetforge.learning.transfer`.
+class TransferMode(Section):
+    """Which of what is taken over learns anew, and how fast; see `jetforge.learning.transfer`.
 
     Settings that are None are chosen by the mode; one that has no meaning for the mode is refused.
     """
 
-    source: Annotated[str, Field(min_length=1)]
     mode: Literal["finetune", "frozen", "gradual", "adapters"] = "finetune"
     boundary: str | None = None
     new_head: bool = False
@@ -123,14 +122,24 @@ class TransferSection(Section):
     unfreeze_every: Annotated[int, Field(gt=0)] | None = None
     rank: Annotated[int, Field(gt=0)] | None = None
     cached: bool | None = None
-    cache: str | None = None
-    source_sha256: str | None = None
 
     @model_validator(mode="after")
     def _refuse_what_has_no_meaning(self) -> Self:
         for name, modes in _MODES_OF.items():
-            if getattr(self, name) is not None and self.mode not in modes:
+            if getattr(self, name, None) is not None and self.mode not in modes:
                 raise ValueError(f"{name} is for the mode {' or '.join(modes)}, not for {self.mode}; leave it out")
+        return self
+
+
+class TransferSection(TransferMode):
+    """What a training takes over from an earlier run, and which of it learns anew."""
+
+    source: Annotated[str, Field(min_length=1)]
+    cache: str | None = None
+    source_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _refuse_a_place_for_nothing(self) -> Self:
         if self.cache is not None and self.cached is False:
             raise ValueError("cache is a directory for what cached: false forbids; leave one of them out")
         return self

@@ -1,0 +1,152 @@
+"""Studies as YAML files: what they compare, at which scale."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from jetforge.errors import RecipeError
+from jetforge.events.generate import generate
+from jetforge.jets.build import Progress
+from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.learning.mistakes import Model, validated
+from jetforge.learning.recipe import GenerateSection, Section
+from jetforge.yaml_files import line_of, read_yaml
+
+FULL_SCALE = "full"
+
+
+class SampleSection(Section):
+    """Jets of a study: a dataset, and how it is generated where it does not exist yet."""
+
+    data: str
+    generate: GenerateSection | None = None
+
+
+class Study(Section):
+    """What every study has."""
+
+    study: str
+    out: str
+    samples: Annotated[dict[str, SampleSection], Field(min_length=1)]
+
+
+def is_study(path: str | Path) -> bool:
+    """Say whether a YAML file describes a study, not a recipe.
+
+    Raises
+    ------
+    RecipeError
+        If it cannot be read.
+    """
+    values = read_yaml(Path(path), "a recipe or a study").values
+    return isinstance(values, dict) and "study" in values
+
+
+def load_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = FULL_SCALE) -> Model:
+    """Read a study.
+
+    Parameters
+    ----------
+    path
+        A YAML file. Its section ``scales`` gives, by name, fields that take the place of others; a field that is null
+        there is left out.
+    kinds
+        The model of each kind of study, by what ``study`` says.
+    scale
+        ``full``, for the file as it is, or one of its scales.
+
+    Raises
+    ------
+    RecipeError
+        One line for all mistakes, each with its line in the file.
+    """
+    path = Path(path)
+    values, root = read_yaml(path, "a study")
+    if not isinstance(values, dict) or "study" not in values:
+        raise RecipeError(f"{path}:1: a study says which it is; give study: {' or '.join(kinds)}")
+    kind = values["study"]
+    if kind not in kinds:
+        near = difflib.get_close_matches(str(kind), kinds, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(kinds)}"
+        raise RecipeError(f"{path}:{line_of(root, ('study',))}: there is no study {kind!r}; {hint}")
+    scales = values.pop("scales", None) or {}
+    if scale != FULL_SCALE:
+        if not isinstance(scales, dict) or not isinstance(scales.get(scale), dict):
+            there = ", ".join(map(str, [FULL_SCALE, *scales]))
+            raise RecipeError(f"{path}: it has no scale '{scale}'; there are {there}")
+        values = _changed(values, scales[scale])
+
+    def place(location: tuple[Any, ...]) -> str:
+        within = ("scales", scale, *location) if _has(scales.get(scale, {}), location) else location
+        return f"{path}:{line_of(root, within)}: "
+
+    return validated(kinds[kind], values, place)
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with changes laid over them; what is null in the changes is left out."""
+    result = dict(values)
+    for key, change in changes.items():
+        if change is None:
+            result.pop(key, None)
+        elif isinstance(change, dict) and isinstance(result.get(key), dict):
+            result[key] = _changed(result[key], change)
+        else:
+            result[key] = change
+    return result
+
+
+def _has(values: Any, location: tuple[Any, ...]) -> bool:
+    for key in location:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return bool(location)
+
+
+def make_samples(
+    study: Study,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    on_sample: Callable[[str], None] = lambda name: None,
+    on_generated: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Dataset]:
+    """Generate the jets of a study that are not there yet, and open all of them.
+
+    Parameters
+    ----------
+    study
+        Whose samples.
+    workers, scheduler, on_generated
+        For the generation, see `jetforge.generate`.
+    on_sample
+        Called with the name of each sample as it begins.
+
+    Raises
+    ------
+    JetforgeError
+        What `jetforge.generate` and `jetforge.open` raise.
+    """
+    samples = {}
+    for name, sample in study.samples.items():
+        on_sample(name)
+        if sample.generate is None:
+            if not Path(sample.data).exists():
+                raise RecipeError(
+                    f"samples.{name}.data: {sample.data} does not exist; generate it, or give the sample a section "
+                    "'generate'"
+                )
+            samples[name] = open_dataset(sample.data)
+            continue
+        wanted = sample.generate
+        samples[name] = generate(
+            wanted.presets, wanted.jets, sample.data, seed=wanted.seed, split=wanted.split, part_jets=wanted.part_jets,
+            workers=workers, scheduler=scheduler, on_progress=on_generated,
+        )  # fmt: skip
+    return samples

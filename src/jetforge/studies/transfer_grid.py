@@ -1,0 +1,200 @@
+"""The grid of a transfer study: which taggers start from which, with how many jets and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from jetforge.errors import JetforgeError, RecipeError
+from jetforge.learning.recipe import Section, TaggerSection, TrainingSection, TransferMode
+from jetforge.studies.cells import Cell
+from jetforge.studies.study_file import Study
+from jetforge.taggers import create_tagger
+
+SCRATCH = "scratch"
+_Count = Annotated[int, Field(gt=0)]
+
+
+class SourceSection(Section):
+    """A source task: which tagger learns it, on which sample, and what is tried from it on the target."""
+
+    tagger: TaggerSection
+    sample: str
+    representation: dict[str, Any] = Field(default={})
+    modes: tuple[str, ...] | None = None
+    sizes: dict[_Count, _Count] | None = None
+    training: TrainingSection = TrainingSection()
+
+    @field_validator("tagger", mode="before")
+    @classmethod
+    def _a_name_is_enough(cls, tagger: Any) -> Any:
+        return {"name": tagger} if isinstance(tagger, str) else tagger
+
+
+class TransferStudy(Study):
+    """Which sources help with a target task, by which mode of transfer, with how many jets (arXiv:2203.06210).
+
+    ``sizes`` maps numbers of training jets to numbers of seeds. Each tagger of a source is also trained from scratch.
+    """
+
+    study: Literal["transfer"]
+    target: str
+    sources: Annotated[dict[str, SourceSection], Field(min_length=1)]
+    modes: Annotated[dict[str, TransferMode], Field(min_length=1)]
+    sizes: Annotated[dict[_Count, _Count], Field(min_length=1)]
+    training: TrainingSection = TrainingSection()
+    diagnostic_jets: _Count = 2000
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if self.target not in self.samples:
+            raise ValueError(f"target: there is no sample '{self.target}'; they are {', '.join(self.samples)}")
+        if SCRATCH in (*self.sources, *self.modes):
+            raise ValueError(f"'{SCRATCH}' is what is trained from nothing; give the source or mode another name")
+        for name, source in self.sources.items():
+            if source.sample not in self.samples:
+                raise ValueError(
+                    f"sources.{name}.sample: there is no sample '{source.sample}'; they are {', '.join(self.samples)}"
+                )
+            for mode in source.modes or ():
+                if mode not in self.modes:
+                    raise ValueError(
+                        f"sources.{name}.modes: there is no mode '{mode}'; they are {', '.join(self.modes)}"
+                    )
+        return self
+
+    def modes_of(self, source: str) -> tuple[str, ...]:
+        """Return the names of the modes that are tried from a source."""
+        chosen = self.sources[source].modes
+        return tuple(self.modes) if chosen is None else chosen
+
+    def sizes_of(self, source: str) -> dict[int, int]:
+        """Return numbers of seeds by numbers of jets that are tried from a source, the most jets first."""
+        sizes = self.sources[source].sizes or self.sizes
+        return dict(sorted(sizes.items(), reverse=True))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a cell on the target tries.
+
+    Attributes
+    ----------
+    architecture
+        Which tagger, by the name of the first source that has it.
+    source
+        Name of the source; ``scratch`` without one.
+    mode
+        Name of the mode; ``scratch`` without a source.
+    num_jets, seed
+        Training jets and seed.
+    """
+
+    architecture: str
+    source: str
+    mode: str
+    num_jets: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the cell."""
+        start = f"{self.architecture}/{SCRATCH}" if self.source == SCRATCH else f"{self.source}/{self.mode}"
+        return f"cells/{start}/{self.num_jets}-seed{self.seed}"
+
+
+def source_cell(study: TransferStudy, name: str) -> Cell:
+    """Return the training of a source task."""
+    source = study.sources[name]
+    recipe = {
+        "data": study.samples[source.sample].data,
+        "tagger": source.tagger.model_dump(),
+        "representation": source.representation,
+        "training": _training(study, source),
+    }
+    return Cell(f"sources/{name}", recipe)
+
+
+def trials(study: TransferStudy) -> Iterator[Trial]:
+    """Yield everything that is tried on the target."""
+    by_architecture: dict[str, dict[int, int]] = {}
+    for name in study.sources:
+        sizes = by_architecture.setdefault(architecture_of(study, name), {})
+        for size, seeds in study.sizes_of(name).items():
+            sizes[size] = max(seeds, sizes.get(size, 0))
+    for architecture, sizes in by_architecture.items():
+        for size, seeds in sorted(sizes.items(), reverse=True):
+            for seed in range(1, seeds + 1):
+                yield Trial(architecture, SCRATCH, SCRATCH, size, seed)
+    for name in study.sources:
+        for mode in study.modes_of(name):
+            for size, seeds in study.sizes_of(name).items():
+                for seed in range(1, seeds + 1):
+                    yield Trial(architecture_of(study, name), name, mode, size, seed)
+
+
+def architecture_of(study: TransferStudy, source: str) -> str:
+    """Return the first source that has the same tagger with the same representation and training."""
+    own = study.sources[source]
+    for name, other in study.sources.items():
+        if (other.tagger, other.representation, other.training) == (
+            own.tagger, own.representation, own.training,
+        ):  # fmt: skip
+            return name
+    return source
+
+
+def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
+    """Return the training of a trial."""
+    source = study.sources[trial.architecture if trial.source == SCRATCH else trial.source]
+    training = {**_training(study, source), "train_jets": trial.num_jets, "seed": trial.seed}
+    recipe: dict[str, Any] = {"data": study.samples[study.target].data, "training": training}
+    if trial.source == SCRATCH:
+        recipe |= {"tagger": source.tagger.model_dump(), "representation": source.representation}
+        return Cell(trial.name, recipe)
+    mode = study.modes[trial.mode]
+    needed = f"sources/{trial.source}"
+    transfer = {**mode.model_dump(), "source": f"{{{needed}}}"}
+    if mode.mode == "frozen" and mode.cached is not False:
+        # One place a backbone: what it makes of the most jets serves all smaller numbers, and all seeds.
+        transfer["cache"] = f"{{{backbone_folder(trial)}}}"
+    return Cell(trial.name, {**recipe, "transfer": transfer}, (needed,))
+
+
+def backbone_folder(trial: Trial) -> str:
+    """Return where, within the study's directory, the outputs of a frozen backbone are kept."""
+    return f"backbones/{trial.source}-{trial.mode}"
+
+
+def _training(study: TransferStudy, source: SourceSection) -> dict[str, Any]:
+    """Return the training of a source: the study's, with what the source says itself in its place."""
+    own = source.training.model_dump(exclude_unset=True)
+    return {**study.training.model_dump(), **own}
+
+
+def check_taggers(study: TransferStudy) -> None:
+    """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation.
+
+    Raises
+    ------
+    JetforgeError
+        With the name of the source.
+    RecipeError
+        If a mode's boundary is none of the tagger's.
+    """
+    for name, source in study.sources.items():
+        section = source.tagger
+        try:
+            tagger = create_tagger(section.name, representation=source.representation or None, **section.arguments)
+        except JetforgeError as error:
+            raise type(error)(f"sources.{name}: {error}") from None
+        for mode in study.modes_of(name):
+            boundary = study.modes[mode].boundary
+            if boundary is not None and boundary not in tagger.boundaries():
+                raise RecipeError(
+                    f"modes.{mode}.boundary: {boundary} is none of {section.name}'s, which are "
+                    f"{', '.join(tagger.boundaries())}; leave it out, or the mode out of sources.{name}.modes"
+                )
