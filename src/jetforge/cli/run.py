@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A YAML file.")],
+    recipe: Annotated[Path, typer.Argument(help="A YAML file: a recipe or a study.")],
+    scale: Annotated[str | None, typer.Option(help="One of a study's scales; by default it is run in full.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that generate; by default one a core.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler, or YAML of batch jobs.")] = None,
     accelerator: Annotated[str, typer.Option(help="Lightning's: auto, cpu, gpu, ...")] = "auto",
@@ -27,8 +28,23 @@ def run(
     strategy: Annotated[str, typer.Option(help="Lightning's: auto, ddp, ...")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew; jets are kept.")] = False,
 ) -> None:
-    """Do everything a recipe says: generate jets, train a tagger, measure it."""
+    """Do everything a recipe or a study says: generate jets, train taggers, measure them."""
+    from jetforge.errors import RecipeError
     from jetforge.learning.fit import Hardware
+    from jetforge.studies.study_file import is_study
+
+    hardware = Hardware(accelerator, devices, num_nodes, strategy)
+    if is_study(recipe):
+        if overwrite:
+            raise RecipeError(f"{recipe}: a study keeps what it has done; remove the runs that are to be done again")
+        _study(recipe, scale, {"workers": workers, "scheduler": scheduler, "hardware": hardware})
+        return
+    if scale is not None:
+        raise RecipeError(f"{recipe}: --scale is for studies; this is a recipe")
+    _recipe(recipe, {"workers": workers, "scheduler": scheduler, "hardware": hardware, "overwrite": overwrite})
+
+
+def _recipe(recipe: Path, options: dict[str, Any]) -> None:
     from jetforge.learning.recipe import load_recipe
     from jetforge.studies.pipeline import run_recipe
 
@@ -42,13 +58,28 @@ def run(
     with generation_bar() as on_generated, jets_bar("scoring") as on_scored:
         outcome = run_recipe(
             loaded,
-            workers=workers,
-            scheduler=scheduler,
-            hardware=Hardware(accelerator, devices, num_nodes, strategy),
-            overwrite=overwrite,
+            **options,
             command=command_line(),
             on_stage=lambda stage: print(steps[stage], flush=True),
             on_generated=on_generated,
             on_scored=on_scored,
         )
     print_measured(outcome.metrics, str(outcome.run))
+
+
+def _study(path: Path, scale: str | None, options: dict[str, Any]) -> None:
+    from jetforge.studies import load_study, run_study
+
+    study = load_study(path, scale)
+    with generation_bar() as on_generated:
+        result = run_study(
+            study,
+            **options,
+            command=command_line(),
+            on_stage=lambda stage: print(stage, flush=True),
+            on_generated=on_generated,
+            on_cell=lambda name, done, total: print(f"  {done}/{total}  {name}", flush=True),
+        )
+    for line in result.summary:
+        print(line)
+    print(f"report   {result.report}")

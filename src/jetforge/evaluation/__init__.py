@@ -1,6 +1,7 @@
 """ROC curves, rejections with their uncertainties, figures, and the report of a tagger."""
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
+from jetforge.evaluation.comparison_plots import plot_against, plot_roc_ratio
 from jetforge.evaluation.image_plots import plot_average_images
 from jetforge.evaluation.intervals import Interval, clopper_pearson
 from jetforge.evaluation.lund_plots import plot_lund_jet, plot_lund_planes, plot_lund_ratio, plot_lund_slices
@@ -31,6 +32,7 @@ __all__ = [
     "format_error",
     "format_rejection",
     "lund_density",
+    "plot_against",
     "plot_average_images",
     "plot_learning_curve",
     "plot_lund_jet",
@@ -39,6 +41,7 @@ __all__ = [
     "plot_lund_slices",
     "plot_rejection_by_bin",
     "plot_roc",
+    "plot_roc_ratio",
     "plot_scores",
     "rejection_by_bin",
     "rejection_table",

@@ -51,7 +51,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure:
                 np.where(np.isfinite(curve.rejection), curve.rejection, np.nan),
                 color=colour,
                 linestyle=LINES[index % len(LINES)],
-                label=f"{_plain(name)}  (AUC {format_error(*curve.auc)})",
+                label=f"{plain(name)}  (AUC {format_error(*curve.auc)})",
             )
             known = np.isfinite(curve.rejection)
             high = np.minimum(curve.high, top)
@@ -70,7 +70,7 @@ def plot_roc(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure:
         limited = any(np.isinf(curve.rejection).any() for curve in curves.values())
         note = "thin line: 68 % lower limit, no background jet survives" if limited else None
         axes.legend(loc="upper right", title=note, alignment="right", title_fontsize=9)
-        _title(axes, title)
+        set_title(axes, title)
     return figure
 
 
@@ -104,7 +104,7 @@ def plot_scores(
             density, error = _density(inside[chosen], weight[chosen], edges)
             shown.append(density[density > 0])
             _draw_distribution(axes, edges, density, error, colour, filled=value == 0)
-            axes.plot([], [], color=colour, label=f"{_plain(name)} ({chosen.sum():,} jets)")
+            axes.plot([], [], color=colour, label=f"{plain(name)} ({chosen.sum():,} jets)")
         axes.set_yscale("log")
         heights = np.concatenate(shown)
         bottom, top = heights.min() / 2, 2 * heights.max()
@@ -114,7 +114,7 @@ def plot_scores(
         axes.set_xlabel("Tagger score")
         axes.set_ylabel("Fraction of jets per unit score")
         axes.legend(loc="upper center", ncols=2)
-        _title(axes, title)
+        set_title(axes, title)
     return figure
 
 
@@ -165,7 +165,7 @@ def plot_learning_curve(rows: Sequence[Mapping[str, Any]], *, title: str = "") -
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         grid[-1].xaxis.set_minor_locator(NullLocator())
         figure.align_ylabels()
-        _title(grid[0], title)
+        set_title(grid[0], title)
     return figure
 
 
@@ -221,7 +221,7 @@ def plot_rejection_by_bin(
         )
         note = "arrow: 68 % lower limit, no background jet survives" if none_left else None
         upper.legend(loc="upper right", title=note, alignment="right", title_fontsize=9)
-        _title(upper, title)
+        set_title(upper, title)
     return figure
 
 
@@ -316,11 +316,12 @@ def _draw_series(axes: Axes, rows: Sequence[Mapping[str, Any]], series: Sequence
         axes.legend(loc="best")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep a name from being read as mathematics."""
     return str(text).replace("$", r"\$")
 
 
-def _title(axes: Axes, title: str) -> None:
+def set_title(axes: Axes, title: str) -> None:
+    """Write a title above a frame, if there is one."""
     if title:
-        axes.set_title(_plain(title), loc="left")
+        axes.set_title(plain(title), loc="left")

@@ -73,14 +73,14 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     title: str,
-    metrics: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
     figures: Mapping[str, Figure | Sequence[Figure]] | None = None,
     tables: Mapping[str, Rows] | None = None,
     notes: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> Path:
-    """Write the report of an evaluation as one HTML file that needs no other file and no network.
+    """Write the report of an evaluation or a study as one HTML file that needs no other file and no network.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def write_report(
         The file to write, usually ending in .html; missing folders are made. It appears whole or not at all.
     title : str
         Heading of the page.
-    metrics : mapping
+    metrics : mapping, optional
         Of `evaluate_scores` or `evaluate_classes`; the headline table.
     figures : mapping of heading to Figure or sequence of Figures, optional
         Sections in this order. Each figure is drawn as SVG, or as PNG where the SVG would be large.
@@ -112,7 +112,9 @@ def write_report(
         The file cannot be written.
     """
     figures, tables, notes = figures or {}, tables or {}, notes or {}
-    parts = [f"<h1>{escape(title)}</h1>", _headline(metrics)]
+    parts = [f"<h1>{escape(title)}</h1>"]
+    if metrics is not None:
+        parts.append(_headline(metrics))
     for heading in dict.fromkeys([*figures, *tables, *notes]):
         parts.append(_section(heading, figures.get(heading), tables.get(heading), notes.get(heading, "")))
     if provenance:

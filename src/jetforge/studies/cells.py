@@ -43,7 +43,7 @@ class Cell:
     recipe
         Fields of its recipe but ``out``; a ``{name}`` of another cell in ``transfer.source`` and the like is its run.
     needs
-        Names of the cells whose runs it starts from.
+        Names of the cells whose runs it starts from; those that are not run with it are done already.
     split
         Which jets it is measured on.
     """
@@ -162,7 +162,7 @@ def _on_cluster(client: Any, cells: Sequence[Cell], work: Callable[[Cell], Measu
     from distributed import CancelledError, KilledWorker, as_completed
 
     waiting = {cell.name: cell for cell in cells}
-    done: set[str] = set()
+    done = {needed for cell in cells for needed in cell.needs} - set(waiting)
     futures = as_completed(with_results=False)
     name_of: dict[str, str] = {}
 

@@ -47,14 +47,14 @@ def is_study(path: str | Path) -> bool:
     return isinstance(values, dict) and "study" in values
 
 
-def load_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = FULL_SCALE) -> Model:
+def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = FULL_SCALE) -> Model:
     """Read a study.
 
     Parameters
     ----------
     path
         A YAML file. Its section ``scales`` gives, by name, fields that take the place of others; a field that is null
-        there is left out.
+        there is left out, a list by numbers is replaced whole.
     kinds
         The model of each kind of study, by what ``study`` says.
     scale
@@ -94,11 +94,16 @@ def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     for key, change in changes.items():
         if change is None:
             result.pop(key, None)
-        elif isinstance(change, dict) and isinstance(result.get(key), dict):
+        elif isinstance(change, dict) and isinstance(result.get(key), dict) and not _by_number(change):
             result[key] = _changed(result[key], change)
         else:
             result[key] = change
     return result
+
+
+def _by_number(values: Mapping[Any, Any]) -> bool:
+    """Say whether a mapping is a list of numbers of jets, say, each with a value: such a list is replaced whole."""
+    return all(isinstance(key, int) for key in values)
 
 
 def _has(values: Any, location: tuple[Any, ...]) -> bool:

@@ -1,0 +1,98 @@
+"""Figures that compare several taggers; each function returns a matplotlib Figure that belongs to the caller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from jetforge.errors import DataError
+from jetforge.evaluation.plots import plain, set_title
+from jetforge.evaluation.roc import RocCurve
+from jetforge.evaluation.style import COLOURS, LINES, hep_style, new_axes
+
+
+def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure:
+    """Background rejection versus signal efficiency, and below it the ratio to the first curve.
+
+    Parameters
+    ----------
+    curves : mapping of name to RocCurve
+        On the same signal efficiencies; drawn where at least one background jet survives.
+    title : str
+        Written above the frame.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two curves, or their efficiencies differ.
+    """
+    first, *others = curves.values()
+    if not others or any(not np.array_equal(o.signal_efficiency, first.signal_efficiency) for o in others):
+        raise DataError("curves: a ratio needs two curves or more with the same signal efficiencies")
+    with hep_style():
+        figure = Figure(figsize=(6.0, 5.8), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.4))
+        for index, (name, curve) in enumerate(curves.items()):
+            look: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
+            shown = np.where(np.isfinite(curve.rejection), curve.rejection, np.nan)
+            upper.plot(curve.signal_efficiency, shown, label=f"{plain(name)}  (AUC {curve.auc.value:.4f})", **look)
+            with np.errstate(invalid="ignore"):
+                lower.plot(curve.signal_efficiency, shown / first.rejection, **look)
+        upper.set_yscale("log")
+        upper.set_xlim(0, 1)
+        upper.set_ylabel(r"Background rejection $1/\varepsilon_\mathrm{B}$")
+        upper.legend(loc="upper right", fontsize=9)
+        lower.set_ylim(0, 2)
+        lower.set_ylabel("ratio")
+        lower.set_xlabel(r"Signal efficiency $\varepsilon_\mathrm{S}$")
+        figure.align_ylabels()
+        set_title(upper, title)
+    return figure
+
+
+def plot_against(
+    series: Mapping[str, Sequence[tuple[float, float, float]]], *, xlabel: str, ylabel: str, log_x: bool = False,
+    log_y: bool = False, level: tuple[str, float] | None = None, title: str = "",
+) -> Figure:  # fmt: skip
+    """Draw numbers with errors against what was varied.
+
+    Parameters
+    ----------
+    series : mapping of name to points
+        Each point is x, y and the error of y, which may be 0; points that are not finite are left out.
+    xlabel, ylabel, log_x, log_y
+        Of the axes.
+    level : name and y, optional
+        A horizontal line.
+    title : str
+        Written above the frame.
+
+    Raises
+    ------
+    DataError
+        If no point is finite.
+    """
+    finite = {name: [p for p in points if all(map(math.isfinite, p))] for name, points in series.items()}
+    if not any(finite.values()):
+        raise DataError("series: there is no finite point to draw")
+    with hep_style():
+        figure, axes = new_axes()
+        for index, (name, points) in enumerate(finite.items()):
+            if not points:
+                continue
+            x, y, error = np.array(sorted(points)).T
+            look: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
+            axes.errorbar(x, y, error, marker="o", markersize=4, capsize=2, label=plain(name), **look)
+        if level is not None:
+            axes.axhline(level[1], color="0.55", linewidth=1.2, linestyle=":", label=plain(level[0]))
+        axes.set_xscale("log" if log_x else "linear")
+        axes.set_yscale("log" if log_y else "linear")
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.legend(loc="best", fontsize=9)
+        set_title(axes, title)
+    return figure

@@ -1,0 +1,90 @@
+"""All kinds of studies, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from jetforge.jets.build import Progress
+from jetforge.learning.fit import Hardware
+from jetforge.studies.study_file import FULL_SCALE, Study, read_study
+from jetforge.studies.transfer import run_transfer
+from jetforge.studies.transfer_grid import TransferStudy
+
+_KINDS: dict[str, type[Study]] = {"transfer": TransferStudy}
+
+
+class StudyResult(Protocol):
+    """What every study gives."""
+
+    @property
+    def report(self) -> Path:
+        """The HTML page."""
+        ...
+
+    @property
+    def summary(self) -> list[str]:
+        """What it says, a line a finding."""
+        ...
+
+
+def load_study(path: str | Path, scale: str | None = None) -> Study:
+    """Read a study from a YAML file.
+
+    Parameters
+    ----------
+    path
+        The file; see the how-to on studies.
+    scale
+        One of its scales; by default it is taken in full.
+
+    Raises
+    ------
+    RecipeError
+        One line for all mistakes, each with its line in the file.
+    """
+    return read_study(path, _KINDS, FULL_SCALE if scale is None else scale)
+
+
+def run_study(
+    study: Study,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    hardware: Hardware | None = None,
+    command: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_generated: Callable[[Progress], None] = lambda progress: None,
+    on_cell: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> StudyResult:
+    """Do everything that a study says; what an earlier call finished is not done again.
+
+    Parameters
+    ----------
+    study
+        Of `load_study`.
+    workers, on_generated
+        For the generation, see `jetforge.generate`.
+    scheduler
+        For the generation and for the trainings: a Dask scheduler, or YAML of batch jobs.
+    hardware
+        For the trainings, see `jetforge.fit`.
+    command
+        Shown in the report.
+    on_stage
+        Called with a line as each stage begins.
+    on_cell
+        Called with the name of each training, how many are done, and how many there are.
+
+    Raises
+    ------
+    JetforgeError
+        If a sample, a training or a measurement fails; what was finished is kept.
+    """
+    run: Any = run_transfer
+    result: StudyResult = run(
+        study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
+        on_generated=on_generated, on_cell=on_cell,
+    )  # fmt: skip
+    return result

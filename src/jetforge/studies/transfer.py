@@ -1,0 +1,182 @@
+"""The transfer study: its samples, its sources, everything that is tried from them, and the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jetforge.files import write_atomically
+from jetforge.jets.build import Progress
+from jetforge.jets.dataset import Dataset
+from jetforge.learning.fit import Hardware
+from jetforge.learning.transferability import Transferability, transferability
+from jetforge.studies.cells import MeasuredCell, run_cells
+from jetforge.studies.study_file import make_samples
+from jetforge.studies.transfer_findings import findings
+from jetforge.studies.transfer_grid import (
+    TransferStudy,
+    Trial,
+    architecture_of,
+    check_taggers,
+    source_cell,
+    trial_cell,
+    trials,
+)
+from jetforge.studies.transfer_report import series_of, write_transfer_report
+from jetforge.taggers import Tagger, create_tagger, load_tagger
+
+DIAGNOSTICS_NAME = "diagnostics.json"
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class TransferResult:
+    """What a transfer study gave.
+
+    Attributes
+    ----------
+    sources
+        The source tasks by name, each measured on its own test jets.
+    trials
+        What was tried on the target.
+    diagnostics
+        What was said of each source before: by its name, and for each architecture without any training.
+    findings
+        What follows, as rows of a table.
+    report
+        The HTML page.
+    """
+
+    sources: Mapping[str, MeasuredCell]
+    trials: Mapping[Trial, MeasuredCell]
+    diagnostics: Mapping[str, Transferability]
+    findings: Sequence[Mapping[str, str]]
+    report: Path
+
+    @property
+    def summary(self) -> list[str]:
+        """What it says, a line a finding."""
+        return [f"{row['holds']:4}{row['finding']} ({row['found']})" for row in self.findings]
+
+
+def run_transfer(
+    study: TransferStudy,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    hardware: Hardware | None = None,
+    command: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_generated: Callable[[Progress], None] = lambda progress: None,
+    on_cell: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> TransferResult:
+    """Do everything that a transfer study says; what an earlier call finished is not done again.
+
+    Parameters
+    ----------
+    study
+        See `jetforge.studies.study_file.load_study`.
+    workers, on_generated
+        For the generation, see `jetforge.generate`.
+    scheduler
+        For the generation and for the trainings: a Dask scheduler, or YAML of batch jobs.
+    hardware
+        For the trainings, see `jetforge.fit`.
+    command
+        Shown in the report.
+    on_stage
+        Called with a line as each stage begins.
+    on_cell
+        See `jetforge.studies.cells.run_cells`.
+
+    Raises
+    ------
+    JetforgeError
+        If a sample, a training or a measurement fails; what was finished is kept.
+    """
+    check_taggers(study)
+    out = Path(study.out)
+    samples = make_samples(
+        study, workers=workers, scheduler=scheduler, on_generated=on_generated,
+        on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
+    )  # fmt: skip
+    tried = list(trials(study))
+    cells = [source_cell(study, name) for name in study.sources]
+    on_stage(f"training   {len(cells)} sources into {out / 'sources'}")
+    sources = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    on_stage("diagnosing how well the sources suit the target")
+    diagnostics = _diagnose(study, sources, samples[study.target], out)
+    on_stage(f"training   {len(tried)} taggers of the target into {out / 'cells'}")
+    by_trial = {trial: trial_cell(study, trial) for trial in tried}
+    # The sources are done: nothing needs to wait for them.
+    measured = run_cells(list(by_trial.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    shutil.rmtree(out / "backbones", ignore_errors=True)
+    trials_done = {trial: measured[cell.name] for trial, cell in by_trial.items()}
+    result = TransferResult(
+        {name: sources[f"sources/{name}"] for name in study.sources},
+        trials_done,
+        diagnostics,
+        findings(study, series_of(trials_done)),
+        out / "report.html",
+    )
+    write_transfer_report(
+        study, result.sources, result.trials, diagnostics, samples[study.target], result.report, command
+    )
+    return result
+
+
+def _diagnose(
+    study: TransferStudy, sources: Mapping[str, MeasuredCell], target: Dataset, out: Path
+) -> dict[str, Transferability]:
+    """Say how well each source suits the target, and for comparison each network that has learnt nothing."""
+    path = out / DIAGNOSTICS_NAME
+    num_jets = min(study.diagnostic_jets, target.num_jets("train"), target.num_jets("val"))
+    key = {"target": target.fingerprint, "num_jets": num_jets}
+    kept = _read(path)
+    found: dict[str, Transferability] = {}
+    record: dict[str, Any] = {}
+    for name in study.sources:
+        source = load_tagger(sources[f"sources/{name}"].run)
+        wanted: list[tuple[str, Tagger]] = [(name, source)]
+        if architecture_of(study, name) == name:
+            wanted.append((f"{name}, {UNTRAINED}", _untrained(source)))
+        for label, tagger in wanted:
+            what = {**key, "weights": _checksum(tagger)}
+            entry = kept.get(label)
+            if not (isinstance(entry, dict) and entry.get("of") == what):
+                entry = {"of": what, "found": asdict(transferability(tagger, target, num_jets))}
+            record[label] = entry
+            found[label] = Transferability(**entry["found"])
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    return found
+
+
+def _untrained(source: Tagger) -> Tagger:
+    """Return the same network with weights that have learnt nothing, the same ones each time."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return create_tagger(source.name, representation=source.representation, **source.arguments).eval()
+
+
+def _checksum(tagger: Tagger) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for value in tagger.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what was found earlier; nothing where it cannot be read: then it is found again."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

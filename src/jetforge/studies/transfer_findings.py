@@ -1,0 +1,153 @@
+"""What a transfer study says of the published findings (arXiv:2203.06210), each with its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jetforge.studies.transfer_grid import SCRATCH, TransferStudy
+
+if TYPE_CHECKING:
+    from jetforge.studies.cells import MeasuredCell
+    from jetforge.studies.transfer_report import Series
+
+# An AUC that is reached to within this is the same.
+CLOSE = 0.001
+
+
+def findings(study: TransferStudy, lines: Sequence[Series]) -> list[dict[str, str]]:
+    """Return the findings that the trials say something of, as rows of a table.
+
+    Parameters
+    ----------
+    study
+        What was tried.
+    lines
+        What it gave.
+
+    Returns
+    -------
+    list of dict
+        ``finding``, what was ``found``, and whether it ``holds``.
+    """
+    return [*_few_jets(study, lines), *_frozen(study, lines), *_other_signal(study, lines), *_few_epochs(study, lines)]
+
+
+def _few_jets(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
+    for line in _of_mode(study, lines, "finetune"):
+        scratch, most = _scratch_of(line, lines), max(line.cells)
+        tenth = _tenth(line, most)
+        if scratch is None or most not in scratch.cells or tenth == most:
+            continue
+        difference, error = _difference(line.cells[tenth], scratch.cells[most])
+        yield _row(
+            f"{line.name}: with {tenth:,} jets as good as from scratch with {most:,}, to within {CLOSE}",
+            f"AUC {difference:+.5f}{_error(error)}",
+            difference >= -CLOSE,
+        )
+
+
+def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
+    losses = {}
+    for line in _of_mode(study, lines, "frozen"):
+        scratch = _scratch_of(line, lines)
+        if scratch is None:
+            continue
+        most = max(line.cells)
+        tenth = _tenth(line, most)
+        if tenth in scratch.cells and tenth != most:
+            difference, error = _difference(line.cells[tenth], scratch.cells[tenth])
+            yield _row(
+                f"{line.name}: with {tenth:,} jets at least as good as from scratch with as many",
+                f"AUC {difference:+.5f}{_error(error)}",
+                difference >= 0,
+            )
+        if most in scratch.cells:
+            losses[line.name] = (line, _difference(scratch.cells[most], line.cells[most]))
+    yield from _compare_losses(study, losses)
+
+
+def _compare_losses(
+    study: TransferStudy, losses: dict[str, tuple[Series, tuple[float, float]]]
+) -> Iterator[dict[str, str]]:
+    """Yield whether each frozen LundNet loses less to its training from scratch than each frozen ParticleNet."""
+    kinds = {name: study.sources[line.trial.source].tagger.name for name, (line, _) in losses.items()}
+    lund = [name for name, kind in kinds.items() if kind.startswith("lundnet")]
+    clouds = [name for name, kind in kinds.items() if kind.startswith("particlenet")]
+    for ours in lund:
+        for theirs in clouds:
+            (loss, error), (other, other_error) = losses[ours][1], losses[theirs][1]
+            yield _row(
+                f"{ours} loses less to its training from scratch than {theirs}",
+                f"AUC lost {loss:.5f}{_error(error)} and {other:.5f}{_error(other_error)}",
+                loss < other,
+            )
+
+
+def _other_signal(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
+    """Yield for each source of another signal whether it helps where there are few jets."""
+    target = study.samples[study.target]
+    for line in _of_mode(study, lines, "finetune"):
+        sample = study.samples[study.sources[line.trial.source].sample]
+        if sample.generate is None or target.generate is None:
+            continue
+        signals = [{preset.split("-")[1] for preset in s.generate.presets} for s in (sample, target) if s.generate]
+        scratch, tenth = _scratch_of(line, lines), _tenth(line, max(line.cells))
+        if signals[0] == signals[1] or scratch is None or tenth not in scratch.cells:
+            continue
+        difference, error = _difference(line.cells[tenth], scratch.cells[tenth])
+        yield _row(
+            f"{line.name}: another signal helps: with {tenth:,} jets better than from scratch with as many",
+            f"AUC {difference:+.5f}{_error(error)}",
+            difference > 0,
+        )
+
+
+def _few_epochs(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
+    for line in _of_mode(study, lines, "finetune"):
+        scratch, most = _scratch_of(line, lines), max(line.cells)
+        if scratch is None or most not in scratch.cells:
+            continue
+        wanted = max(row["val_auc"] for row in scratch.cells[most][0].epochs) - CLOSE
+        ours, theirs = (_epochs_to(cells[most][0], wanted) for cells in (line.cells, scratch.cells))
+        yield _row(
+            f"{line.name}: with {most:,} jets fewer epochs than from scratch to its best validation AUC less {CLOSE}",
+            f"{'never' if ours is None else ours} and {theirs} epochs",
+            ours is not None and theirs is not None and ours < theirs,
+        )
+
+
+def _of_mode(study: TransferStudy, lines: Sequence[Series], mode: str) -> list[Series]:
+    return [line for line in lines if line.trial.source != SCRATCH and study.modes[line.trial.mode].mode == mode]
+
+
+def _scratch_of(line: Series, lines: Sequence[Series]) -> Series | None:
+    own = (o for o in lines if o.trial.source == SCRATCH and o.trial.architecture == line.trial.architecture)
+    return next(own, None)
+
+
+def _tenth(line: Series, most: int) -> int:
+    """Return the number of jets closest to a tenth of the most."""
+    return min(line.cells, key=lambda size: abs(math.log(10 * size / most)))
+
+
+def _difference(one: Sequence[MeasuredCell], other: Sequence[MeasuredCell]) -> tuple[float, float]:
+    """Return the difference of the mean AUCs, and the error that the spread of the seeds gives it."""
+    values = [np.array([cell.auc for cell in cells]) for cells in (one, other)]
+    error = math.sqrt(sum(v.var(ddof=1) / len(v) for v in values)) if min(map(len, values)) > 1 else math.nan
+    return float(values[0].mean() - values[1].mean()), error
+
+
+def _epochs_to(cell: MeasuredCell, auc: float) -> int | None:
+    return next((int(row["epoch"]) + 1 for row in cell.epochs if row["val_auc"] >= auc), None)
+
+
+def _error(error: float) -> str:
+    return "" if math.isnan(error) else f" ± {error:.5f}"
+
+
+def _row(finding: str, found: str, holds: bool) -> dict[str, str]:
+    return {"finding": finding, "found": found, "holds": "yes" if holds else "no"}

@@ -1,0 +1,228 @@
+"""A whole transfer study on a few jets: what it tries, what it says, what it does not do twice."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from distributed import LocalCluster
+from helpers.datasets import write_dataset
+
+from jetforge.errors import DataError, JetforgeError, RecipeError
+from jetforge.studies import cells as celling
+from jetforge.studies import load_study, run_study
+from jetforge.studies.cells import CELL_NAME, SCORES_NAME
+from jetforge.studies.transfer_grid import trials
+
+SMALL = {"name": "lundnet5", "arguments": {"channels": [8, 8], "fusion": 12, "hidden": 8}}
+CLOUD = {"name": "particlenet_lite", "arguments": {"k": 3, "channels": [[4], [4]], "hidden": [4]}}
+
+
+def study_values(folder):
+    return {
+        "study": "transfer",
+        "out": str(folder / "study"),
+        "target": "new",
+        "samples": {name: {"data": str(folder / name)} for name in ("new", "old", "w")},
+        "sources": {
+            "lundnet5-top": {"tagger": SMALL, "sample": "old"},
+            "lundnet5-w": {"tagger": SMALL, "sample": "w", "modes": ["finetuned"], "sizes": {100: 1}},
+            "particlenet-top": {"tagger": CLOUD, "sample": "old", "modes": ["finetuned", "frozen"]},
+        },
+        "modes": {
+            "finetuned": {"mode": "finetune"},
+            "frozen": {"mode": "frozen"},
+            "frozen-pooled": {"mode": "frozen", "boundary": "classifier"},
+        },
+        "sizes": {12: 1, 100: 2},
+        "training": {"epochs": 2, "batch_size": 50},
+        "diagnostic_jets": 20,
+        "scales": {"tiny": {"sizes": {12: 1}, "sources": {"lundnet5-w": None}}},
+    }
+
+
+def write(folder, values):
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("studies")
+    write_dataset(path / "new", seed=2)
+    write_dataset(path / "old", seed=1)
+    write_dataset(path / "w", seed=3, classes=("qcd", "w"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    study = load_study(write(folder, study_values(folder)))
+    return study, run_study(study, command="jetforge run study.yaml")
+
+
+def test_everything_is_tried_with_the_seeds_that_are_asked_for(done):
+    study, result = done
+    tried = {(t.architecture, t.source, t.mode, t.num_jets, t.seed) for t in result.trials}
+    expected = {
+        (architecture, "scratch", "scratch", size, seed)
+        for architecture in ("lundnet5-top", "particlenet-top")
+        for size, seeds in ((12, 1), (100, 2))
+        for seed in range(1, seeds + 1)
+    }
+    for source, modes in (
+        ("lundnet5-top", ("finetuned", "frozen", "frozen-pooled")), ("particlenet-top", ("finetuned", "frozen")),
+    ):  # fmt: skip
+        expected |= {(source, source, m, s, n) for m in modes for s, k in ((12, 1), (100, 2)) for n in range(1, k + 1)}
+    expected.add(("lundnet5-top", "lundnet5-w", "finetuned", 100, 1))
+    assert tried == expected
+    assert list(result.trials) == list(trials(study))
+
+
+def test_each_run_is_what_its_name_says(done):
+    _, result = done
+    for trial, cell in result.trials.items():
+        recipe = yaml.safe_load((cell.run / "recipe.yaml").read_text())
+        assert (recipe["training"]["train_jets"], recipe["training"]["seed"]) == (trial.num_jets, trial.seed)
+        if trial.source == "scratch":
+            assert recipe["transfer"] is None
+            continue
+        assert recipe["transfer"]["source"] == str(result.sources[trial.source].run)
+        assert recipe["transfer"]["mode"] == {"finetuned": "finetune"}.get(trial.mode, "frozen")
+        assert recipe["transfer"]["rate_divisor"] == (
+            1 if trial.mode != "finetuned" else 3 if trial.source == "lundnet5-w" else 10
+        )
+
+
+def test_numbers_of_the_report_are_those_of_the_cells(done):
+    _, result = done
+    page = result.report.read_text()
+    pair = [c for t, c in result.trials.items() if (t.source, t.mode, t.num_jets) == ("lundnet5-top", "frozen", 100)]
+    aucs = [json.loads((cell.run / CELL_NAME).read_text())["metrics"]["auc"] for cell in pair]
+    assert f"{np.mean(aucs):.5f} ± {np.std(aucs, ddof=1):.5f}" in page
+    for heading in ("What follows", "Area under the ROC curve", "Training time", "Does it transfer?", "Sources"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "03:48:15" in page  # the published time beside ours
+    assert "jetforge run study.yaml" in page
+    assert page.count("<figure") >= 6
+    assert len(pair[0].scores()) == 25
+    holds = re.findall(r"<td>(yes|no)</td>", page)
+    assert len(holds) == len(result.summary) >= 6
+
+
+def test_findings_follow_from_the_numbers(done):
+    _, result = done
+    aucs = {}
+    for trial, cell in result.trials.items():
+        aucs.setdefault((trial.source, trial.mode, trial.num_jets, trial.architecture), []).append(cell.auc)
+    difference = np.mean(aucs["lundnet5-top", "finetuned", 12, "lundnet5-top"]) - np.mean(
+        aucs["scratch", "scratch", 100, "lundnet5-top"]
+    )
+    row = next(r for r in result.findings if r["finding"].startswith("lundnet5-top, finetuned: with 12 jets"))
+    assert f"{difference:+.5f}" in row["found"]
+    assert row["holds"] == ("yes" if difference >= -0.001 else "no")
+
+
+def test_what_is_done_is_not_done_again(done, monkeypatch):
+    study, result = done
+    before = {cell.run: (cell.run / "tagger.safetensors").stat().st_mtime_ns for cell in result.trials.values()}
+    monkeypatch.setattr(celling, "score_dataset", lambda *a: pytest.fail("measured again"))
+    again = run_study(study)
+    assert [cell.metrics for cell in again.trials.values()] == [cell.metrics for cell in result.trials.values()]
+    assert before == {run: (run / "tagger.safetensors").stat().st_mtime_ns for run in before}
+
+
+def test_a_study_killed_half_way_goes_on(folder, tmp_path, monkeypatch):
+    values = study_values(folder) | {"out": str(tmp_path / "study")}
+    study = load_study(write(tmp_path, values), "tiny")
+    started = []
+
+    def stop(name, done, total):
+        started.append(name)
+        if len(started) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, on_cell=stop)
+    finished = {p.parent: p.stat().st_mtime_ns for p in (tmp_path / "study").rglob("tagger.safetensors")
+                if "checkpoints" not in p.parts}  # fmt: skip
+    assert len(finished) == 4
+    result = run_study(study)
+    assert all((run / "tagger.safetensors").stat().st_mtime_ns == time for run, time in finished.items())
+    assert {t.num_jets for t in result.trials} == {12}
+    assert set(result.sources) == {"lundnet5-top", "particlenet-top"}
+
+
+def test_a_cell_whose_measurement_is_lost_is_measured_again(done):
+    study, result = done
+    cell = next(iter(result.trials.values()))
+    expected = cell.scores()
+    (cell.run / SCORES_NAME).unlink()
+    (cell.run / CELL_NAME).write_text("{")
+    again = run_study(study)
+    np.testing.assert_array_equal(next(iter(again.trials.values())).scores(), expected)
+    (cell.run / SCORES_NAME).write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"scores.npy: no scores; remove .*cell.json and run the study again"):
+        cell.scores()
+    (cell.run / SCORES_NAME).unlink()
+    run_study(study)
+
+
+def test_a_failing_cell_is_named(done, folder, tmp_path):
+    values = study_values(folder) | {"out": str(tmp_path / "study"), "sizes": {500: 1}}
+    with pytest.raises(DataError, match=r"cells/lundnet5-top/scratch/500-seed1: .*500 jets of the split 'train'"):
+        run_study(load_study(write(tmp_path, values)))
+
+
+def test_the_same_on_a_cluster(done, folder, tmp_path):
+    _, here = done
+    values = study_values(folder) | {"out": str(tmp_path / "study")}
+    study = load_study(write(tmp_path, values), "tiny")
+    with LocalCluster(1, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path) as cluster:
+        result = run_study(study, scheduler=cluster.scheduler_address)
+    for trial, cell in result.trials.items():
+        assert cell.auc == pytest.approx(here.trials[trial].auc, abs=0.05)
+    assert result.report.is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"study": "tranfer"}, r"study.yaml:1: there is no study 'tranfer'; did you mean 'transfer'\?"),
+        ({"target": "x"}, r"target: there is no sample 'x'; they are new, old, w"),
+        ({"sizes": {}}, r"study.yaml:\d+: sizes: "),
+        ({"sizes": {0: 1}}, r"sizes.0"),
+        ({"modes": {"m": {"mode": "froz"}}}, r"study.yaml:\d+: modes.m.mode: must be .* did you mean 'frozen'\?"),
+        ({"trainin": {}}, r"study.yaml:\d+: trainin: no such field; did you mean 'training'\?"),
+        ({"sources": {"a": {"tagger": "lundnet5", "sample": "y"}}}, r"sources.a.sample: there is no sample 'y'"),
+        ({"sources": {"a": {"tagger": "lundnet5", "sample": "old", "modes": ["z"]}}}, r"sources.a.modes: there is no"),
+        ({"sources": {"a": {"tagger": "lundnet5", "sampl": "old"}}}, r"sources.a.sampl: no such field"),
+        ({"sources": {"scratch": {"tagger": "lundnet5", "sample": "old"}}}, r"'scratch' is what is trained from noth"),
+    ],
+)
+def test_mistakes_in_a_study_are_one_line(folder, tmp_path, change, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_study(write(tmp_path, study_values(folder) | change))
+    assert "\n" not in str(caught.value)
+
+
+def test_mistakes_that_show_later(folder, tmp_path):
+    def run(change):
+        run_study(load_study(write(tmp_path, study_values(folder) | {"out": str(tmp_path / "out")} | change)))
+
+    with pytest.raises(JetforgeError, match=r"sources.a: unknown tagger 'lundnet9'"):
+        run({"sources": {"a": {"tagger": "lundnet9", "sample": "old"}}})
+    with pytest.raises(
+        RecipeError, match=r"modes.m.boundary: jets is none of particlenet_lite's, which are classifier"
+    ):
+        run({"modes": {"m": {"mode": "frozen", "boundary": "jets"}},
+             "sources": {"a": {"tagger": "particlenet_lite", "sample": "old"}}})  # fmt: skip
+    with pytest.raises(RecipeError, match=r"samples.new.data: .*nowhere does not exist; generate it"):
+        run({"samples": {**study_values(folder)["samples"], "new": {"data": str(tmp_path / "nowhere")}}})
+    with pytest.raises(RecipeError, match=r"it has no scale 'huge'; there are full, tiny"):
+        load_study(write(tmp_path, study_values(folder)), "huge")
+    (tmp_path / "list.yaml").write_text("[1]")
+    with pytest.raises(RecipeError, match=r"list.yaml:1: a study says which it is; give study: transfer"):
+        load_study(tmp_path / "list.yaml")
