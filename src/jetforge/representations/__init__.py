@@ -19,6 +19,7 @@ from jetforge.representations.lund import LUND_VARIABLES, LundBatch, LundReprese
 from jetforge.representations.observables import HLDNN_OBSERVABLES, ObservablesBatch, ObservablesRepresentation
 from jetforge.representations.sequence import SEQUENCE_ORDERS, SequenceBatch, SequenceRepresentation
 from jetforge.representations.several import SeveralBatch, SeveralRepresentation
+from jetforge.representations.view import JetView
 
 __all__ = [
     "CONSTITUENT_FEATURES",
@@ -35,6 +36,7 @@ __all__ = [
     "FourMomentaRepresentation",
     "ImageBatch",
     "ImageRepresentation",
+    "JetView",
     "LundBatch",
     "LundRepresentation",
     "ObservablesBatch",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,7 +164,7 @@ class StandardisedRepresentation(Representation):
         """Whether jets can be represented."""
         return self._standardisation.fitted
 
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
         """Find mean and standard deviation of each feature over the elements kept of all jets, unweighted.
 
         Raises
@@ -173,4 +173,3 @@ class StandardisedRepresentation(Representation):
             If there is no element, or a feature is unknown or needs what the jets do not have.
         """
         self._standardisation.fit(self._rows(jets) for jets in blocks)
-        return self

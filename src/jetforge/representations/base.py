@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 import torch
 
 from jetforge.errors import JetforgeError
+from jetforge.representations.view import JetView
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -49,9 +50,15 @@ class Representation(ABC):
     """Turns jets into the tensors that one kind of network reads; carries its fitted normalisation.
 
     The settings of a representation are the arguments it is made with.
+
+    Attributes
+    ----------
+    view : JetView or None
+        What of a jet there is to be represented, where it is not all that is known of it.
     """
 
     name: ClassVar[str]
+    view: JetView | None = None
 
     def __repr__(self) -> str:
         shown = [f"{name} {_as_text(value)}" for name, value in self.to_dict().items() if _is_shown(name, value)]
@@ -62,13 +69,34 @@ class Representation(ABC):
     def fitted(self) -> bool:
         """Whether jets can be represented: the normalisation was given, or found by `fit`."""
 
-    @abstractmethod
     def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
-        """Learn the normalisation from blocks of training jets; return this representation."""
+        """Learn the normalisation from blocks of training jets, seen as the `view` has it; return this representation.
+
+        Raises
+        ------
+        DataError
+            What `fit_normalisation` raises.
+        """
+        self.fit_normalisation(blocks if self.view is None else map(self.view, blocks))
+        return self
+
+    def __call__(self, jets: "Jets | ak.Array") -> Any:
+        """Represent jets, seen as the `view` has it.
+
+        Raises
+        ------
+        DataError
+            What `represent` raises.
+        """
+        return self.represent(jets if self.view is None else self.view(jets))
 
     @abstractmethod
-    def __call__(self, jets: "Jets | ak.Array") -> Batch:
-        """Represent jets.
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
+        """Learn the normalisation from blocks of training jets, as they are; see `fit`."""
+
+    @abstractmethod
+    def represent(self, jets: "Jets | ak.Array") -> Batch:
+        """Represent jets as they are; see ``__call__``.
 
         Raises
         ------
@@ -162,7 +190,8 @@ def list_representations() -> list[str]:
 
 def representation_to_dict(representation: Representation) -> dict[str, Any]:
     """Return a representation, its name included, as plain JSON values."""
-    return {"name": representation.name, **representation.to_dict()}
+    view = {} if representation.view is None else {"view": representation.view.to_dict()}
+    return {"name": representation.name, **representation.to_dict(), **view}
 
 
 def representation_from_dict(values: dict[str, Any]) -> Representation:
@@ -174,7 +203,10 @@ def representation_from_dict(values: dict[str, Any]) -> Representation:
         If the name is unknown, or a value is missing or makes no sense.
     """
     settings = dict(values)
-    return _kind(settings.pop("name", None)).from_dict(settings)
+    view = settings.pop("view", None)
+    representation = _kind(settings.pop("name", None)).from_dict(settings)
+    representation.view = None if view is None else JetView.from_dict(view)
+    return representation
 
 
 def _kind(name: Any) -> type[Representation]:
@@ -190,7 +222,7 @@ def make_representation(values: Mapping[str, Any], default: Representation) -> R
     ----------
     values : mapping
         ``name`` and settings; without a name, or with that of the default, its settings are kept where they are not
-        given, but not a normalisation by ``mean`` and ``std``.
+        given, but not a normalisation by ``mean`` and ``std``; ``view``: the settings of a `JetView`.
     default : Representation
         What a tagger reads if nothing else is asked for.
 
@@ -200,12 +232,13 @@ def make_representation(values: Mapping[str, Any], default: Representation) -> R
         If the name or a setting is unknown, or a value makes no sense.
     """
     settings = dict(values)
+    view = settings.pop("view", None)
     name = settings.pop("name", default.name)
     kind = _kind(name)
     for setting in settings:
         if setting not in kind.settings():
             near = get_close_matches(str(setting), kind.settings(), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"its settings are {', '.join(kind.settings())}"
+            hint = f"did you mean {near[0]}?" if near else f"its settings are {', '.join([*kind.settings(), 'view'])}"
             raise JetforgeError(f"representation {name} has no setting {setting!r}; {hint}")
     if name == default.name:
         settings = (
@@ -213,4 +246,6 @@ def make_representation(values: Mapping[str, Any], default: Representation) -> R
             if "mean" in kind.settings()
             else {**default.to_dict(), **settings}
         )
-    return kind._made(settings)
+    made = kind._made(settings)
+    made.view = default.view if view is None else JetView.from_dict(view)
+    return made

@@ -104,7 +104,7 @@ class CloudRepresentation(StandardisedRepresentation):
         check_columns(_WHAT, jets, self.features)
         return chosen_constituents(jets, (*self.features, *further), self.max_constituents)
 
-    def __call__(self, jets: "Jets | ak.Array") -> CloudBatch:
+    def represent(self, jets: "Jets | ak.Array") -> CloudBatch:
         """Represent jets.
 
         Raises

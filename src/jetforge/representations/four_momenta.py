@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -123,7 +123,7 @@ class FourMomentaRepresentation(Representation):
         """Whether jets can be represented."""
         return self.scale is not None
 
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
         """Find the mean energy of all constituents of all jets, unweighted.
 
         Raises
@@ -139,9 +139,8 @@ class FourMomentaRepresentation(Representation):
         if not total:
             raise DataError("cannot fit the four_momenta representation: no constituent has energy")
         self.scale = total / count
-        return self
 
-    def __call__(self, jets: "Jets | ak.Array") -> FourMomentaBatch:
+    def represent(self, jets: "Jets | ak.Array") -> FourMomentaBatch:
         """Pack the four-momenta of jets.
 
         Raises

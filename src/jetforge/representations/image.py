@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import numpy as np
@@ -142,7 +142,7 @@ class ImageRepresentation(Representation):
         """Whether jets can be represented."""
         return self.scaling == "none" or self.mean is not None
 
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
         """Find how pixels are scaled, from the images of all jets, unweighted.
 
         Raises
@@ -151,7 +151,7 @@ class ImageRepresentation(Representation):
             If there is no jet, or no charges where a channel needs them.
         """
         if self.scaling == "none":
-            return self
+            return
         shape = (len(self.channels), self.size, self.size)
         moments = Moments.of(np.zeros((0, int(np.prod(shape)))))
         for jets in blocks:
@@ -165,7 +165,6 @@ class ImageRepresentation(Representation):
         else:
             spread = np.sqrt((np.square(mean) + np.square(std)).mean(axis=(1, 2)))
             self.mean, self.std = np.zeros(len(spread)), np.where(spread > 0, spread, 1.0)
-        return self
 
     def _drawn(self, jets: "Jets | ak.Array") -> Iterator[NDArray[np.float32]]:
         """Give the images of jets, so many at a time that their pixels need little memory."""
@@ -187,7 +186,7 @@ class ImageRepresentation(Representation):
             normalise=self.normalise,
         )
 
-    def __call__(self, jets: "Jets | ak.Array") -> ImageBatch:
+    def represent(self, jets: "Jets | ak.Array") -> ImageBatch:
         """Represent jets: 4 bytes a pixel, 6.4 kB a jet of one channel of 40 x 40.
 
         Raises

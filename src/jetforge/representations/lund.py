@@ -244,7 +244,7 @@ class LundRepresentation(Representation):
         """Whether jets can be represented."""
         return self.mean is not None
 
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
         """Find mean and standard deviation of each variable over all nodes of all jets, unweighted.
 
         Parameters
@@ -264,9 +264,8 @@ class LundRepresentation(Representation):
             raise DataError("cannot fit the lund representation: no jet has two constituents or more")
         self.mean = moments.mean
         self.std = np.where(moments.std > _SMALLEST_STD, moments.std, 1.0)
-        return self
 
-    def __call__(self, jets: "Jets | ak.Array") -> LundBatch:
+    def represent(self, jets: "Jets | ak.Array") -> LundBatch:
         """Decluster jets and pack their trees.
 
         Parameters

@@ -128,7 +128,7 @@ class ObservablesRepresentation(StandardisedRepresentation):
             rows[:, column] = np.clip(values, -_LARGEST, _LARGEST)
         return rows
 
-    def __call__(self, jets: "Jets | ak.Array") -> ObservablesBatch:
+    def represent(self, jets: "Jets | ak.Array") -> ObservablesBatch:
         """Represent jets.
 
         Raises

@@ -115,7 +115,7 @@ class SequenceRepresentation(StandardisedRepresentation):
         """Return the features of the elements that are kept, before scaling."""
         return self._elements(jets)[1]
 
-    def __call__(self, jets: "Jets | ak.Array") -> SequenceBatch:
+    def represent(self, jets: "Jets | ak.Array") -> SequenceBatch:
         """Represent jets.
 
         Raises

@@ -118,7 +118,7 @@ class SeveralRepresentation(Representation):
         """Whether jets can be represented."""
         return all(part.fitted for part in self.parts.values())
 
-    def fit(self, blocks: "Iterable[Jets | ak.Array]") -> Self:
+    def fit_normalisation(self, blocks: "Iterable[Jets | ak.Array]") -> None:
         """Fit all parts; each block is read once, goes to every part, and is not kept.
 
         Raises
@@ -145,9 +145,8 @@ class SeveralRepresentation(Representation):
                     lane.put(last)
             for fit in fits:
                 fit.result()
-        return self
 
-    def __call__(self, jets: "Jets | ak.Array") -> SeveralBatch:
+    def represent(self, jets: "Jets | ak.Array") -> SeveralBatch:
         """Represent jets.
 
         Raises
