@@ -6,12 +6,15 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from jetforge.errors import DataError, JetforgeError, first_line
 
+# Seconds between two looks at a lock that another process holds.
+_PATIENCE = 0.2
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -92,7 +95,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str | None) -> Iterator[None]:
     """Hold a lock that one process can have, by a file that is gone afterwards; a killed process holds it no more.
 
     Parameters
@@ -100,7 +103,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     path
         The file; its directory is made if it is not there.
     busy
-        What the error says if another process holds the lock.
+        What the error says if another process holds the lock; None to wait until it does not.
 
     Raises
     ------
@@ -112,11 +115,17 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("w")
+        while not _hold(lock, path):
+            if busy is not None:
+                lock.close()
+                raise DataError(busy)
+            # The process that held it may have removed the file.
+            time.sleep(_PATIENCE)
+            lock.close()
+            lock = path.open("w")
     except OSError as error:
         raise JetforgeError(f"cannot write {path.parent}: {error.strerror}; choose another place") from None
     with lock:
-        if not _hold(lock, path):
-            raise DataError(busy)
         try:
             yield
         finally:

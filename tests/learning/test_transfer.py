@@ -112,7 +112,7 @@ def test_cached_training_is_training_without_cache_to_rounding(data, source, tmp
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_rows_in_half_precision_stay_close_to_none(data, source, tmp_path, monkeypatch, precision):
-    monkeypatch.setattr("jetforge.learning.backbone._LARGE_BYTES", 0)
+    monkeypatch.setattr("jetforge.learning.kept_outputs._LARGE_BYTES", 0)
     kept = tmp_path / "kept"
     settings = {"training": {"precision": precision, "epochs": 1}}
     fit(recipe(data / "new", tmp_path / "cached", source, "frozen", cache=str(kept), **settings))
@@ -147,7 +147,7 @@ def test_the_stopped_training_goes_on_with_the_same_bits(data, source, tmp_path,
 def test_outputs_of_a_backbone_serve_several_runs(data, source, tmp_path, monkeypatch):
     kept = tmp_path / "kept"
     fit(recipe(data / "new", tmp_path / "one", source, "frozen", cache=str(kept)))
-    monkeypatch.setattr("jetforge.learning.backbone.FrozenBackbone._compute", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr("jetforge.learning.kept_outputs.KeptOutputs._compute", lambda *a: pytest.fail("computed again"))
     fit(recipe(data / "new", tmp_path / "two", source, "frozen", cache=str(kept), training={"seed": 2}))
     fewer = recipe(data / "new", tmp_path / "few", source, "frozen", cache=str(kept), training={"train_jets": 60})
     assert fit(fewer).provenance["jets"]["train"] == 60
@@ -190,7 +190,7 @@ def test_damaged_outputs_are_refused(data, source, tmp_path, damage):
 
 
 def test_rows_that_half_precision_cannot_hold_are_refused(data, source, tmp_path, monkeypatch):
-    monkeypatch.setattr("jetforge.learning.backbone._LARGE_BYTES", 0)
+    monkeypatch.setattr("jetforge.learning.kept_outputs._LARGE_BYTES", 0)
     monkeypatch.setattr(
         "jetforge.taggers.lundnet.LundNet.embed_nodes", lambda self, batch: torch.full((batch.num_nodes, 16), 1e6)
     )

@@ -29,7 +29,7 @@ from jetforge.files import locked, write_atomically
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.adapters import DEFAULT_RANK, add_adapters
 from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embedding_width
-from jetforge.learning.backbone import FrozenBackbone
+from jetforge.learning.backbone import frozen_outputs
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress
 from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
@@ -261,7 +261,7 @@ def _frozen_outputs(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: p
     if transfer is None or transfer.boundary is None or transfer.cached is False:
         return {}
     folder = Path(recipe.out) / BACKBONE_FOLDER if transfer.cache is None else Path(transfer.cache)
-    backbone = FrozenBackbone(
+    kept = frozen_outputs(
         tagger,
         transfer.boundary,
         dataset,
@@ -270,7 +270,7 @@ def _frozen_outputs(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: p
         device=trainer.strategy.root_device,
     )
     with Console(stderr=True).status("running the frozen layers once over all jets"):
-        return {split: backbone.outputs(split, compute=trainer.is_global_zero) for split in ("train", "val")}
+        return {split: kept.read(split, compute=trainer.is_global_zero) for split in ("train", "val")}
 
 
 def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exception:
