@@ -16,6 +16,7 @@ from jetforge._version import __version__
 from jetforge.cli import (
     convert,
     datasets,
+    distill,
     edit,
     evaluate,
     finetune,
@@ -42,7 +43,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (generate, datasets, convert, edit, info, train, finetune, import_weights, evaluate, predict, run):
+for module in (
+    generate,
+    datasets,
+    convert,
+    edit,
+    info,
+    train,
+    finetune,
+    distill,
+    import_weights,
+    evaluate,
+    predict,
+    run,
+):
     module.register(app)
 
 

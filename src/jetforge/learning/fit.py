@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -32,13 +32,21 @@ from jetforge.learning.auxiliary import AuxiliaryHead, AuxiliaryTarget, embeddin
 from jetforge.learning.backbone import frozen_outputs
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress
+from jetforge.learning.distill import Distillation, check_teachers, teacher_outputs, with_teachers
 from jetforge.learning.failures import MemoryAdvice, is_out_of_memory
-from jetforge.learning.layout import BACKBONE_FOLDER, BEST_FOLDER, LOCK_NAME, METRICS_NAME, refuse_file
+from jetforge.learning.layout import (
+    BACKBONE_FOLDER,
+    BEST_FOLDER,
+    LOCK_NAME,
+    METRICS_NAME,
+    TEACHER_FOLDER,
+    refuse_file,
+)
 from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule, measure
 from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
 from jetforge.learning.run import is_trained, prepare_run
-from jetforge.learning.training_jets import check_trainable, dataset_of
+from jetforge.learning.training_jets import check_trainable, dataset_of, with_unlabelled
 from jetforge.learning.transfer import WeightPlan, take_over, with_source
 from jetforge.representations import Batch, DenseBatch
 from jetforge.taggers import Tagger, keep_freed_memory, load_tagger, save_tagger
@@ -103,13 +111,20 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     """
     run = Path(recipe.out)
     recipe, source = with_source(recipe)
+    recipe, teachers = with_teachers(recipe)
     dataset = dataset_of(recipe)
     check_trainable(dataset)
+    if recipe.distill is not None:
+        check_teachers(teachers, recipe.distill, dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     tagger = tagger_of(recipe, len(dataset.classes))
     if source is not None:
         _begin_from(source, tagger, recipe, dataset)
+    if recipe.distill is not None:
+        tagger.provenance["distill"] = {
+            **recipe.distill.model_dump(mode="json"), "taggers": [teacher.name for teacher in teachers]
+        }  # fmt: skip
     refuse_file(run)
     if not overwrite and is_trained(recipe, dataset):
         return load_tagger(run)
@@ -125,10 +140,11 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         with _alone(run):
             if prepare_run(recipe, dataset, overwrite=overwrite):
                 return load_tagger(run)
-            _train(recipe, dataset, tagger, trainer, recorder, target)
+            _train(recipe, dataset, tagger, trainer, recorder, target, teachers)
             if trainer.is_global_zero:
                 save_tagger(load_tagger(run / BEST_FOLDER), run)
-                shutil.rmtree(run / BACKBONE_FOLDER, ignore_errors=True)
+                for folder in (BACKBONE_FOLDER, TEACHER_FOLDER):
+                    shutil.rmtree(run / folder, ignore_errors=True)
     if not trainer.is_global_zero:
         # Lightning started this process for its share of the training, which is done: the first one goes on alone.
         sys.exit(0)
@@ -202,7 +218,7 @@ def _auxiliary_target(training: TrainingSection, dataset: Dataset) -> AuxiliaryT
 
 def _train(
     recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder,
-    target: AuxiliaryTarget | None,
+    target: AuxiliaryTarget | None, teachers: Sequence[Tagger],
 ) -> None:  # fmt: skip
     training = recipe.training
     start = time.monotonic()
@@ -220,9 +236,11 @@ def _train(
     if plan.changes and trainer.world_size > 1:
         raise RecipeError("transfer.mode: gradual trains in one process; give --devices 1, or take another mode")
     frozen = _frozen_outputs(recipe, dataset, tagger, trainer)
+    further = with_unlabelled(recipe, dataset)
+    taught = _taught(recipe, further, teachers, trainer)
     loader = partial(
         BatchLoader,
-        dataset,
+        further,
         representation=tagger.representation,
         cache_jets=training.cache_jets,
         shard=lambda: (trainer.global_rank, trainer.world_size),
@@ -230,7 +248,7 @@ def _train(
     )
     train = loader(
         split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed, bucket=training.bucket,
-        made=frozen.get("train"),
+        made=frozen.get("train"), beside=taught,
     )  # fmt: skip
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
@@ -247,7 +265,13 @@ def _train(
             f"training.accumulate: {training.accumulate} is more than the {len(train)} batches of an epoch; give less, "
             "or a smaller batch_size"
         )
-    module = TrainingModule(tagger, training, len(train), head, plan=plan, cached=bool(frozen))
+    distillation = None
+    if recipe.distill is not None and taught is not None:
+        width = embedding_width(tagger, dataset.read("train", max_jets=2)) if recipe.distill.learns_features else 0
+        distillation = Distillation(recipe.distill, taught, len(dataset.classes), width)
+    module = TrainingModule(
+        tagger, training, len(train), head, plan=plan, cached=bool(frozen), distillation=distillation
+    )
     recorder.preparation = time.monotonic() - start
     try:
         trainer.fit(module, train, val, ckpt_path=resume, weights_only=True)
@@ -271,6 +295,20 @@ def _frozen_outputs(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: p
     )
     with Console(stderr=True).status("running the frozen layers once over all jets"):
         return {split: kept.read(split, compute=trainer.is_global_zero) for split in ("train", "val")}
+
+
+def _taught(recipe: Recipe, dataset: Dataset, teachers: Sequence[Tagger], trainer: pl.Trainer) -> torch.Tensor | None:
+    """Return what the teachers give for the training jets, side by side; nothing without teachers."""
+    distill = recipe.distill
+    if distill is None:
+        return None
+    folder = Path(recipe.out) / TEACHER_FOLDER if distill.cache is None else Path(distill.cache)
+    kept = teacher_outputs(teachers, distill, dataset, folder, trainer.strategy.root_device)
+    with Console(stderr=True).status("running the teachers once over the training jets"):
+        given = [cast(DenseBatch, one.read("train", compute=trainer.is_global_zero)).values for one in kept]
+    # The logits of all teachers come first, what the first one embeds last.
+    num_classes = len(dataset.classes)
+    return torch.cat([*(rows[:, :num_classes] for rows in given), given[0][:, num_classes:]], dim=1)
 
 
 def _explained(error: Exception, trainer: Any, training: TrainingSection) -> Exception:

@@ -13,8 +13,8 @@ LOCK_NAME = ".training.lock"
 CHECKPOINT_FOLDER = "checkpoints"
 LAST_CHECKPOINT = f"{CHECKPOINT_FOLDER}/last.ckpt"
 BEST_FOLDER = f"{CHECKPOINT_FOLDER}/best"
-# What a frozen backbone makes of the jets, while the training lasts.
-BACKBONE_FOLDER = "backbone"
+# What a frozen backbone, and what teachers make of the jets, while the training lasts.
+BACKBONE_FOLDER, TEACHER_FOLDER = "backbone", "teachers"
 # What measuring a run leaves in it.
 MEASURED_NAMES = ("metrics.json", "roc.png", "report.html")
 

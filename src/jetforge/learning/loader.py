@@ -16,6 +16,7 @@ from jetforge.errors import RecipeError
 from jetforge.jets.dataset import BlocksOf, Dataset
 from jetforge.jets.edit.fields import each_part
 from jetforge.jets.jets import Jets
+from jetforge.jets.manifest import Part
 from jetforge.representations import Batch, Representation
 
 _BLOCK_JETS = 50_000
@@ -26,6 +27,9 @@ _KEPT_BYTES, _WEIGHED_JETS = 4 << 30, 1000
 LARGER_TO_VALIDATE = 4
 # Jets are sorted by length within so many batches at a time: enough for batches of like jets, few enough for chance.
 _WINDOW_BATCHES = 64
+NO_LABEL = -1
+"""What stands for the class of a jet that has no label."""
+
 # The jet field in which each jet's number travels; no stored field has such a name.
 _NUMBER = " number in the split"
 
@@ -38,13 +42,15 @@ class TrainingBatch(NamedTuple):
     jets : Batch
         Represented jets.
     labels : Tensor, int64, shape (n_jets,)
-        Class of each jet.
+        Class of each jet; `NO_LABEL` where it has none.
     weights : Tensor, float32, shape (n_jets,)
         Weight of each jet.
     numbers : array, int64, shape (n_jets,)
         Place of each jet within its split, from 0. Always on the CPU: it says which jets these are, no more.
     targets : Tensor, float32, shape (n_jets,), optional
         What an auxiliary head is to find.
+    beside : Tensor, shape (n_jets, width), optional
+        What else is known of each jet, such as a teacher's outputs.
     """
 
     jets: Batch
@@ -52,12 +58,13 @@ class TrainingBatch(NamedTuple):
     weights: torch.Tensor
     numbers: npt.NDArray[np.int64]
     targets: torch.Tensor | None = None
+    beside: torch.Tensor | None = None
 
     def rows(self, rows: slice | npt.NDArray[np.int64]) -> TrainingBatch:
         """Return some of the jets: a contiguous range, or those at an array of indices, in that order."""
         jets = self.jets[rows] if isinstance(rows, slice) else self.jets.take(torch.from_numpy(rows))
-        targets = None if self.targets is None else self.targets[rows]
-        return TrainingBatch(jets, self.labels[rows], self.weights[rows], self.numbers[rows], targets)
+        targets, beside = (None if part is None else part[rows] for part in (self.targets, self.beside))
+        return TrainingBatch(jets, self.labels[rows], self.weights[rows], self.numbers[rows], targets, beside)
 
 
 class _NumberedDataset(Dataset):
@@ -65,11 +72,19 @@ class _NumberedDataset(Dataset):
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset.path, dataset.manifest, dataset.limits)
-        self._verified = dataset._verified  # what was checked once is not checked again
+        self._inner = dataset
+
+    def num_jets(self, split: str) -> int:
+        """Return the number of jets in a split."""
+        return self._inner.num_jets(split)
+
+    def parts(self, split: str) -> Sequence[Part]:
+        """Return the parts of a split."""
+        return self._inner.parts(split)
 
     def read_part(self, split: str, index: int, columns: Sequence[str] | None = None) -> Jets:
         """Read one part; see `Dataset.read_part`."""
-        jets = super().read_part(split, index, columns)
+        jets = self._inner.read_part(split, index, columns)
         first = sum(part.jets for part in self.parts(split)[:index])
         numbers = np.arange(first, first + len(jets), dtype=np.int64)
         return Jets(jets.offsets, jets.columns, {**jets.fields, _NUMBER: numbers})
@@ -102,6 +117,8 @@ class BatchLoader:
         Makes the target of an auxiliary head of jets, shape (n_jets,).
     made
         What is read of the jets of the split, in their order, where it is not the representation that makes it.
+    beside
+        Rows to go with the jets of the split, in their order.
 
     Attributes
     ----------
@@ -116,9 +133,10 @@ class BatchLoader:
         shuffle: bool = False, seed: int = 0, cache_jets: int = 500_000,
         shard: Callable[[], tuple[int, int]] = lambda: (0, 1), bucket: bool = False,
         target: Callable[[Jets], npt.NDArray[np.float32]] | None = None, made: Batch | None = None,
+        beside: torch.Tensor | None = None,
     ) -> None:  # fmt: skip
         self._numbered = _NumberedDataset(dataset)
-        self._bucket, self._target = bucket, target
+        self._bucket, self._target, self._beside = bucket, target, beside
         self.dataset, self.split, self.representation = dataset, split, representation
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self._columns = dataset.present(representation.columns)
@@ -144,7 +162,7 @@ class BatchLoader:
         mine = range(rank, rank + len(self) * processes, processes)[self._given :]
         for batch in self._from_memory(mine) if self._keep else self._from_disk(mine):
             self._given += 1
-            yield batch
+            yield batch if self._beside is None else batch._replace(beside=self._beside[batch.numbers])
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of the epoch were handed out, for a checkpoint."""
@@ -258,11 +276,17 @@ class BatchLoader:
     def _represent(self, jets: Jets) -> TrainingBatch:
         return TrainingBatch(
             self.representation(jets),
-            torch.tensor(jets.label, dtype=torch.int64),
+            _labels(jets),
             torch.tensor(jets.weight, dtype=torch.float32),
             jets[_NUMBER],
             None if self._target is None else torch.from_numpy(self._target(jets)),
         )
+
+
+def _labels(jets: Jets) -> torch.Tensor:
+    if "label" not in jets.fields:
+        return torch.full((len(jets),), NO_LABEL)
+    return torch.tensor(jets.label, dtype=torch.int64)
 
 
 def num_bytes(jets: Batch) -> int:

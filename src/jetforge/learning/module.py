@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from jetforge.errors import JetforgeError
 from jetforge.learning.auxiliary import AuxiliaryHead
+from jetforge.learning.distill import Distillation
 from jetforge.learning.failures import LossWatch, NotFinite
-from jetforge.learning.loader import BatchLoader, TrainingBatch
+from jetforge.learning.loader import NO_LABEL, BatchLoader, TrainingBatch
 from jetforge.learning.optimisation import learning_rate_factor, make_optimizer
 from jetforge.learning.recipe import TrainingSection
 from jetforge.learning.transfer import WeightPlan
@@ -27,8 +28,8 @@ _LOOK_EVERY = 20
 # Of the signal, at which the rejection of the background is measured.
 _EFFICIENCY = 0.7
 
-# Logits (n_jets, n_classes), and what the auxiliary head found (n_jets,), of a batch of represented jets.
-_Outputs = tuple[torch.Tensor, torch.Tensor | None]
+# Of a batch: logits (n_jets, n_classes), what the auxiliary head found (n_jets,), what was embedded (n_jets, width).
+_Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 
 
 class TrainingModule(pl.LightningModule):
@@ -48,6 +49,8 @@ class TrainingModule(pl.LightningModule):
         Which weights learn, and how fast; by default all do.
     cached
         Whether the batches hold what the plan's boundary reads instead of represented jets.
+    distillation
+        What the teachers say; without it, labels alone teach.
 
     Attributes
     ----------
@@ -61,13 +64,13 @@ class TrainingModule(pl.LightningModule):
 
     def __init__(
         self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, head: AuxiliaryHead | None = None, *,
-        plan: WeightPlan | None = None, cached: bool = False,
+        plan: WeightPlan | None = None, cached: bool = False, distillation: Distillation | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self._plan = WeightPlan(tagger) if plan is None else plan
         self.tagger = tagger
         self.training_section = training
-        self.head = head
+        self.head, self.distillation = head, distillation
         self.steps_per_epoch = -(-batches_per_epoch // training.accumulate)
         self.measured: dict[str, float] = {}
         self.running: TrainingBatch | None = None
@@ -76,7 +79,7 @@ class TrainingModule(pl.LightningModule):
         # equal on all processes before each batch.
         self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._validated: list[tuple[torch.Tensor, ...]] = []
-        self._network = _network(tagger, head, self._plan.boundary, cached)
+        self._network = _network(tagger, head, self._plan.boundary, cached, _embeds(distillation))
         if training.compile:
             # What is compiled is this function; the modules, and the names of their weights, stay as they are.
             self._network = torch.compile(self._network, dynamic=True)
@@ -99,7 +102,8 @@ class TrainingModule(pl.LightningModule):
         if self.looks_at_once or (batch_idx + 1) % _LOOK_EVERY == 0:
             self.check_losses()
         entropy = (entropies.detach() * batch.weights).sum().double()
-        self._train_sums = self._train_sums.to(self.device) + torch.stack([entropy, weight.double()])
+        labelled = (batch.weights * (batch.labels != NO_LABEL)).sum().double()
+        self._train_sums = self._train_sums.to(self.device) + torch.stack([entropy, labelled])
         # Lightning divides by the number of batches a step, also in an epoch's last step, which may have fewer.
         accumulate = self.training_section.accumulate
         in_step = min(accumulate, int(self.trainer.num_training_batches) - batch_idx // accumulate * accumulate)
@@ -115,13 +119,30 @@ class TrainingModule(pl.LightningModule):
 
     def _losses(self, batch: TrainingBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cross entropy of each jet, and the loss of each jet, both of shape (n_jets,)."""
-        logits, found = self._network(batch.jets)
-        smoothing = self.training_section.label_smoothing
-        entropies = functional.cross_entropy(logits.float(), batch.labels, reduction="none", label_smoothing=smoothing)
+        logits, found, embedded = self._network(batch.jets)
+        entropies = functional.cross_entropy(
+            logits.float(), batch.labels, reduction="none", ignore_index=NO_LABEL,
+            label_smoothing=self.training_section.label_smoothing,
+        )  # fmt: skip
+        if self.distillation is not None and batch.beside is not None:
+            return entropies, self._distilled(entropies, logits, embedded, batch)
         auxiliary = self.training_section.auxiliary
         if auxiliary is None or found is None or batch.targets is None:
             return entropies, entropies
         return entropies, entropies + auxiliary.weight * (found.float() - batch.targets) ** 2
+
+    def _distilled(
+        self, entropies: torch.Tensor, logits: torch.Tensor, embedded: torch.Tensor | None, batch: TrainingBatch
+    ) -> torch.Tensor:
+        """Return the loss of each jet of a student, shape (n_jets,)."""
+        assert self.distillation is not None
+        assert batch.beside is not None
+        known = batch.labels != NO_LABEL
+        # The labels count as much as where all jets have one.
+        share = (batch.weights * known).sum() / batch.weights.sum().clamp(min=1e-12)
+        from_labels: torch.Tensor = entropies / share.clamp(min=1e-12) * (1 - self.distillation.settings.weight)
+        from_labels += self.distillation(logits, embedded, batch.beside)
+        return from_labels
 
     def try_batch(self, batch: TrainingBatch) -> None:
         """Do what a batch does to memory: forward, and in training also backward; no weight changes."""
@@ -166,7 +187,7 @@ class TrainingModule(pl.LightningModule):
     def validation_step(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Keep the outputs for a batch."""
         self.running = batch
-        logits, found = self._network(batch.jets)
+        logits, found, _ = self._network(batch.jets)
         targets = batch.weights if found is None or batch.targets is None else batch.targets
         squares = torch.zeros_like(targets) if found is None else (found.float() - targets) ** 2
         kept = (logits.float(), batch.labels, batch.weights, squares)
@@ -231,18 +252,22 @@ class TrainingModule(pl.LightningModule):
         return [batch for part in parts for batch in part]
 
 
+def _embeds(distillation: Distillation | None) -> bool:
+    return distillation is not None and distillation.settings.learns_features
+
+
 def _network(
-    tagger: Tagger, head: AuxiliaryHead | None, boundary: str | None, cached: bool
+    tagger: Tagger, head: AuxiliaryHead | None, boundary: str | None, cached: bool, embeds: bool
 ) -> Callable[[Any], _Outputs]:
     """Return the function that gives the outputs for a batch of represented jets, or of what the boundary reads."""
 
     def outputs(batch: Any) -> _Outputs:
         if boundary is not None:
-            return tagger.after(boundary, batch if cached else frozen(batch)), None
-        if head is None:
-            return tagger(batch), None
+            return tagger.after(boundary, batch if cached else frozen(batch)), None, None
+        if head is None and not embeds:
+            return tagger(batch), None, None
         jets = tagger.embed(batch)
-        return tagger.classify(jets), head(jets)
+        return tagger.classify(jets), None if head is None else head(jets), jets
 
     @torch.no_grad()
     def frozen(batch: Any) -> Any:

@@ -156,6 +156,30 @@ _MODES_OF = {
 }
 
 
+class DistillSection(Section):
+    """From which teachers a student learns, and what of them; see `jetforge.learning.distill`."""
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    features: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    relations: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    unlabelled: str | None = None
+    cache: str | None = None
+    teacher_sha256: tuple[str, ...] | None = None
+
+    @property
+    def learns_features(self) -> bool:
+        """Whether what a teacher embeds is learnt from, and not its scores alone."""
+        return self.features > 0 or self.relations > 0
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> Self:
+        if self.weight == 0 and not self.learns_features:
+            raise ValueError("weight, features and relations are all 0: nothing is learnt from a teacher; raise one")
+        return self
+
+
 class EvaluationSection(Section):
     """On which split, and with which interval, the tagger is measured."""
 
@@ -172,6 +196,7 @@ class Recipe(Section):
     tagger: TaggerSection
     representation: dict[str, Any] = {}
     transfer: TransferSection | None = None
+    distill: DistillSection | None = None
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
 
@@ -187,6 +212,19 @@ class Recipe(Section):
     def _a_frozen_backbone_has_no_second_head(self) -> Self:
         if self.training.auxiliary is not None and self.transfer is not None and self.transfer.mode == "frozen":
             raise ValueError("training.auxiliary is not learnt with transfer.mode frozen; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _a_student_learns_one_thing_at_a_time(self) -> Self:
+        if self.distill is None:
+            return self
+        if self.training.auxiliary is not None:
+            raise ValueError("training.auxiliary is not learnt beside a teacher; leave one of them out")
+        frozen = self.transfer is not None and self.transfer.mode == "frozen"
+        if frozen and (self.distill.learns_features or self.distill.unlabelled is not None):
+            raise ValueError(
+                "distill.features, relations, unlabelled do not go with transfer.mode frozen; leave them out"
+            )
         return self
 
     def to_yaml(self) -> str:
@@ -310,6 +348,11 @@ def _blamed(recipe: Recipe, num_classes: int, message: str) -> tuple[str, ...]:
 
 def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
     """Refuse settings of the training that would count for nothing without steps of an optimiser."""
+    if recipe.distill is not None:
+        raise RecipeError(
+            f"{where(('distill',))}distill: {recipe.tagger.name} learns by no gradients, so from no teacher; "
+            "take another student"
+        )
     usual, harmless = TrainingSection(), ("seed", "checkpoint_minutes")
     for name in TrainingSection.model_fields:
         if name not in harmless and getattr(recipe.training, name) != getattr(usual, name):

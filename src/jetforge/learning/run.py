@@ -21,6 +21,7 @@ from jetforge.learning.layout import (
     MEASURED_NAMES,
     METRICS_NAME,
     RECIPE_NAME,
+    TEACHER_FOLDER,
     refuse_file,
 )
 from jetforge.learning.recipe import Recipe, make_recipe
@@ -28,7 +29,7 @@ from jetforge.taggers import load_tagger
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 # Fields of a recipe that say where something is, or how it is got, not what it is.
-_WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache")
+_WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache", "distill.teachers", "distill.cache")
 
 
 def remove_run(run: Path) -> None:
@@ -36,7 +37,7 @@ def remove_run(run: Path) -> None:
     # The description goes first: what is left without it is no tagger.
     for name in (DESCRIPTION_NAME, WEIGHTS_NAME, RECIPE_NAME, *MEASURED_NAMES, METRICS_NAME, LAST_CHECKPOINT):
         (run / name).unlink(missing_ok=True)
-    for name in (BEST_FOLDER, BACKBONE_FOLDER):
+    for name in (BEST_FOLDER, BACKBONE_FOLDER, TEACHER_FOLDER):
         shutil.rmtree(run / name, ignore_errors=True)
 
 
@@ -139,7 +140,7 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
         earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
-    names = ("data", "tagger", "representation", "transfer", "training")
+    names = ("data", "tagger", "representation", "transfer", "distill", "training")
     flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
         f"{key}: {old.get(key)} there, {new.get(key)} asked for"

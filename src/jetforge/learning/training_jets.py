@@ -7,7 +7,9 @@ import numpy as np
 from jetforge.errors import DataError
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.edit.fields import each_part
+from jetforge.learning.distill import check_unlabelled
 from jetforge.learning.recipe import Recipe
+from jetforge.learning.unlabelled import WithUnlabelled
 
 
 def dataset_of(recipe: Recipe) -> Dataset:
@@ -22,6 +24,21 @@ def dataset_of(recipe: Recipe) -> Dataset:
     if num_jets is None or num_jets == dataset.num_jets("train"):
         return dataset
     return dataset.first("train", num_jets)
+
+
+def with_unlabelled(recipe: Recipe, dataset: Dataset) -> Dataset:
+    """Return a dataset with the jets without labels that a recipe learns from beside it.
+
+    Raises
+    ------
+    DataError
+        If there is no such dataset, or its jets go with nothing.
+    """
+    if recipe.distill is None or recipe.distill.unlabelled is None:
+        return dataset
+    unlabelled = open_dataset(recipe.distill.unlabelled)
+    check_unlabelled(recipe.distill, dataset, unlabelled)
+    return WithUnlabelled(dataset, unlabelled)
 
 
 def check_trainable(dataset: Dataset) -> None:

@@ -10,6 +10,7 @@ from jetforge.errors import RecipeError
 from jetforge.evaluation.evaluate import evaluate
 from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
+from jetforge.learning.distill import with_teachers
 from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained
@@ -68,7 +69,7 @@ def run_recipe(
         What `jetforge.generate`, `jetforge.fit` and `jetforge.evaluate` raise.
     """
     # A tagger that does not exist is better known before hours of generation than after.
-    recipe, _ = with_source(recipe)
+    recipe, _ = with_teachers(with_source(recipe)[0])
     tagger_of(recipe)
     if recipe.generate is not None:
         on_stage("generate")
