@@ -8,11 +8,16 @@ from typing import Any, Protocol
 
 from jetforge.jets.build import Progress
 from jetforge.learning.fit import Hardware
+from jetforge.studies.distill import run_distill
+from jetforge.studies.distill_grid import DistillStudy
 from jetforge.studies.study_file import FULL_SCALE, Study, read_study
 from jetforge.studies.transfer import run_transfer
 from jetforge.studies.transfer_grid import TransferStudy
 
-_KINDS: dict[str, type[Study]] = {"transfer": TransferStudy}
+_KINDS: dict[str, tuple[type[Study], Callable[..., Any]]] = {
+    "transfer": (TransferStudy, run_transfer),
+    "distill": (DistillStudy, run_distill),
+}
 
 
 class StudyResult(Protocol):
@@ -44,7 +49,8 @@ def load_study(path: str | Path, scale: str | None = None) -> Study:
     RecipeError
         One line for all mistakes, each with its line in the file.
     """
-    return read_study(path, _KINDS, FULL_SCALE if scale is None else scale)
+    models = {name: model for name, (model, _) in _KINDS.items()}
+    return read_study(path, models, FULL_SCALE if scale is None else scale)
 
 
 def run_study(
@@ -82,7 +88,7 @@ def run_study(
     JetforgeError
         If a sample, a training or a measurement fails; what was finished is kept.
     """
-    run: Any = run_transfer
+    _, run = _KINDS[study.study]
     result: StudyResult = run(
         study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
         on_generated=on_generated, on_cell=on_cell,

@@ -1,0 +1,134 @@
+"""The distillation study: its teachers, its students alone and taught, their latencies, and the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jetforge.evaluation.latency import Latency, measure_latency
+from jetforge.files import write_atomically
+from jetforge.jets.build import Progress
+from jetforge.jets.dataset import Dataset
+from jetforge.learning.fit import Hardware
+from jetforge.studies.cells import MeasuredCell, run_cells
+from jetforge.studies.distill_grid import (
+    DistillStudy,
+    Lesson,
+    check_entries,
+    lesson_cell,
+    lessons,
+    teacher_cell,
+)
+from jetforge.studies.distill_report import gains, summary_of, write_distill_report
+from jetforge.studies.study_file import make_samples
+from jetforge.taggers import load_tagger, weights_sha256
+
+LATENCY_NAME = "latency.json"
+_BATCH_JETS = 256
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """What a distillation study gave.
+
+    Attributes
+    ----------
+    teachers
+        By name.
+    lessons
+        What the students learnt, alone and from teachers.
+    latencies
+        Of each teacher, by its name, and of each student with each view.
+    gains
+        What teachers are good for, as rows of a table.
+    summary
+        A line a student.
+    report
+        The HTML page.
+    """
+
+    teachers: Mapping[str, MeasuredCell]
+    lessons: Mapping[Lesson, MeasuredCell]
+    latencies: Mapping[str, Latency]
+    gains: Sequence[Mapping[str, Any]]
+    summary: list[str]
+    report: Path
+
+
+def run_distill(
+    study: DistillStudy,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    hardware: Hardware | None = None,
+    command: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+    on_generated: Callable[[Progress], None] = lambda progress: None,
+    on_cell: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> DistillResult:
+    """Do everything that a distillation study says; what an earlier call finished is not done again.
+
+    Parameters and errors are those of `jetforge.studies.run_study`. Latencies are measured here, whatever trains.
+    """
+    check_entries(study)
+    out = Path(study.out)
+    samples = make_samples(
+        study, workers=workers, scheduler=scheduler, on_generated=on_generated,
+        on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
+    )  # fmt: skip
+    cells = [teacher_cell(study, name) for name in study.teachers]
+    on_stage(f"training   {len(cells)} teachers into {out / 'teachers'}")
+    teachers = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    by_lesson = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
+    on_stage(f"training   {len(by_lesson)} students into {out / 'cells'}")
+    measured = run_cells(list(by_lesson.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    shutil.rmtree(out / "scores", ignore_errors=True)
+    done = {lesson: measured[cell.name] for lesson, cell in by_lesson.items()}
+    by_name = {name: teachers[f"teachers/{name}"] for name in study.teachers}
+    on_stage("measuring  latencies")
+    latencies = _latencies(by_name, done, samples[study.sample], out)
+    rows = gains(study, by_name, done, latencies)
+    report = out / "report.html"
+    write_distill_report(study, by_name, done, latencies, rows, samples[study.sample], report, command)
+    return DistillResult(by_name, done, latencies, rows, summary_of(rows), report)
+
+
+def latency_key(lesson: Lesson) -> str:
+    """Return the name under which a student's latency is kept: it does not depend on who taught it."""
+    return f"{lesson.student}, {lesson.view}"
+
+
+def _latencies(
+    teachers: Mapping[str, MeasuredCell], done: Mapping[Lesson, MeasuredCell], dataset: Dataset, out: Path
+) -> dict[str, Latency]:
+    """Measure each teacher and each student with each view, unless that is done."""
+    wanted = {**teachers}
+    for lesson, cell in done.items():
+        wanted.setdefault(latency_key(lesson), cell)
+    path = out / LATENCY_NAME
+    kept = _read(path)
+    record: dict[str, Any] = {}
+    jets = None
+    for name, cell in wanted.items():
+        what = weights_sha256(cell.run)
+        entry = kept.get(name)
+        if not (isinstance(entry, dict) and entry.get("of") == what):
+            tagger = load_tagger(cell.run)
+            if jets is None:
+                jets = dataset.read("test", max_jets=_BATCH_JETS)
+            entry = {"of": what, "found": asdict(measure_latency(tagger, jets, len(jets)))}
+        record[name] = entry
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    return {name: Latency(**entry["found"]) for name, entry in record.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,169 @@
+"""The grid of a distillation study: which students learn from which teachers, seeing how much of each jet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from jetforge.errors import JetforgeError
+from jetforge.learning.recipe import Section, TaggerSection, TrainingSection
+from jetforge.representations import JetView
+from jetforge.studies.cells import Cell
+from jetforge.studies.study_file import Study
+from jetforge.taggers import create_tagger
+
+ALONE = "alone"
+FULL = "full"
+_Count = Annotated[int, Field(gt=0)]
+
+
+class TaggerEntry(Section):
+    """A tagger with what it reads and how it is trained, where that differs from the study's."""
+
+    tagger: TaggerSection
+    representation: dict[str, Any] = Field(default={})
+    training: TrainingSection = TrainingSection()
+
+    @field_validator("tagger", mode="before")
+    @classmethod
+    def _a_name_is_enough(cls, tagger: Any) -> Any:
+        return {"name": tagger} if isinstance(tagger, str) else tagger
+
+
+class StudentEntry(TaggerEntry):
+    """A student, with the views and teachers that are tried with it; by default all."""
+
+    views: tuple[str, ...] | None = None
+    teachers: tuple[str, ...] | None = None
+
+
+class SoftTargets(Section):
+    """How students learn from teachers; see `jetforge.learning.distill`."""
+
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    features: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    relations: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    unlabelled: str | None = None
+
+
+class DistillStudy(Study):
+    """How much students gain by teachers, against their size, their latency, and what they see of each jet.
+
+    ``views`` are settings of `jetforge.representations.JetView` by name; ``full`` is always there.
+    """
+
+    study: Literal["distill"]
+    sample: str
+    teachers: Annotated[dict[str, TaggerEntry], Field(min_length=1)]
+    students: Annotated[dict[str, StudentEntry], Field(min_length=1)]
+    views: dict[str, dict[str, Any]] = Field(default={})
+    seeds: _Count = 3
+    distill: SoftTargets = SoftTargets()
+    training: TrainingSection = TrainingSection()
+    efficiency: Literal["0.3", "0.5", "0.7", "0.8"] = "0.3"
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if self.sample not in self.samples:
+            raise ValueError(f"sample: there is no sample '{self.sample}'; they are {', '.join(self.samples)}")
+        for name in (ALONE,):
+            if name in self.teachers:
+                raise ValueError(f"'{name}' is a student without a teacher; give the teacher another name")
+        for name, settings in self.views.items():
+            try:
+                JetView.from_dict(settings)
+            except JetforgeError as error:
+                raise ValueError(f"views.{name}: {error}") from None
+        for name, student in self.students.items():
+            for chosen, known, what in (
+                (student.views, (FULL, *self.views), "view"), (student.teachers, tuple(self.teachers), "teacher"),
+            ):  # fmt: skip
+                for one in chosen or ():
+                    if one not in known:
+                        there = ", ".join(known)
+                        raise ValueError(f"students.{name}.{what}s: there is no {what} '{one}'; they are {there}")
+        return self
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a cell tries.
+
+    Attributes
+    ----------
+    student, teacher, view
+        Names; the teacher is ``alone`` without one, the view ``full`` where all is seen.
+    seed
+        Of the student's training.
+    """
+
+    student: str
+    teacher: str
+    view: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of the cell."""
+        return f"cells/{self.student}/{self.view}/{self.teacher}-seed{self.seed}"
+
+
+def teacher_cell(study: DistillStudy, name: str) -> Cell:
+    """Return the training of a teacher."""
+    return Cell(f"teachers/{name}", _recipe(study, study.teachers[name]))
+
+
+def lessons(study: DistillStudy) -> Iterator[Lesson]:
+    """Yield everything that is tried."""
+    for name, student in study.students.items():
+        for view in student.views or (FULL, *study.views):
+            for teacher in (ALONE, *(student.teachers or study.teachers)):
+                for seed in range(1, study.seeds + 1):
+                    yield Lesson(name, teacher, view, seed)
+
+
+def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
+    """Return the training of a student."""
+    recipe = _recipe(study, study.students[lesson.student])
+    recipe["training"] = {**recipe["training"], "seed": lesson.seed}
+    if lesson.view != FULL:
+        recipe["representation"] = {**recipe["representation"], "view": study.views[lesson.view]}
+    if lesson.teacher == ALONE:
+        return Cell(lesson.name, recipe)
+    needed = f"teachers/{lesson.teacher}"
+    cache = f"{{scores/{lesson.teacher}}}"
+    section = {**study.distill.model_dump(), "teachers": [f"{{{needed}}}"], "cache": cache}
+    return Cell(lesson.name, {**recipe, "distill": section}, (needed,))
+
+
+def _recipe(study: DistillStudy, entry: TaggerEntry) -> dict[str, Any]:
+    training = {**study.training.model_dump(), **entry.training.model_dump(exclude_unset=True)}
+    return {
+        "data": study.samples[study.sample].data,
+        "tagger": entry.tagger.model_dump(),
+        "representation": entry.representation,
+        "training": training,
+    }
+
+
+def check_entries(study: DistillStudy) -> None:
+    """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation.
+
+    Raises
+    ------
+    JetforgeError
+        With the name of the teacher or student.
+    """
+    entries: list[tuple[str, TaggerEntry]] = [
+        *((f"teachers.{name}", entry) for name, entry in study.teachers.items()),
+        *((f"students.{name}", entry) for name, entry in study.students.items()),
+    ]
+    for name, entry in entries:
+        try:
+            create_tagger(entry.tagger.name, representation=entry.representation or None, **entry.tagger.arguments)
+        except JetforgeError as error:
+            raise type(error)(f"{name}: {error}") from None

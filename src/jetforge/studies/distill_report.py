@@ -1,0 +1,193 @@
+"""The report of a distillation study: what teachers are good for, at which size, latency and view of the jets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from jetforge.evaluation.comparison_plots import plot_against
+from jetforge.evaluation.latency import Latency
+from jetforge.evaluation.report import write_report
+from jetforge.jets.dataset import Dataset
+from jetforge.studies.cells import MeasuredCell
+from jetforge.studies.distill_grid import ALONE, FULL, DistillStudy, Lesson
+
+# arXiv:2311.14160, table 1, top-tagging reference set: parameters, rejection at 0.3 alone and taught, that at 0.5.
+_PUBLISHED = [
+    {"student": "deep set", "parameters": "68.2k", "1/εB at 0.3 alone": 747, "taught": 970, "gain": "1.30",
+     "1/εB at 0.5 alone": 219, "taught (0.5)": 255},
+    {"student": "dense", "parameters": "527k", "1/εB at 0.3 alone": 256, "taught": 503, "gain": "1.96",
+     "1/εB at 0.5 alone": 82, "taught (0.5)": 146},
+]  # fmt: skip
+_WITHIN, _FASTER = 0.8, 20
+
+Lessons = Mapping[Lesson, MeasuredCell]
+
+
+def gains(
+    study: DistillStudy, teachers: Mapping[str, MeasuredCell], lessons: Lessons, latencies: Mapping[str, Latency]
+) -> list[dict[str, Any]]:
+    """Return one row a student, view and teacher: rejections alone and taught, with their spread over seeds.
+
+    Keys of a row: ``student, view, teacher, parameters, alone, alone_error, taught, taught_error, gain, gain_error,
+    auc_alone, auc_taught, of_teacher`` (the taught student's rejection over the teacher's), ``microseconds`` a jet of
+    the student's network, ``faster`` (the teacher's over it). Errors are the spread of the seeds over the root of
+    their number.
+    """
+    rows = []
+    for student in study.students:
+        for view in dict.fromkeys(lesson.view for lesson in lessons if lesson.student == student):
+            alone = _cells(lessons, student, ALONE, view)
+            for teacher in dict.fromkeys(lesson.teacher for lesson in lessons if lesson.student == student):
+                if teacher == ALONE:
+                    continue
+                taught = _cells(lessons, student, teacher, view)
+                rows.append(_row(study, (student, view, teacher), alone, taught, teachers[teacher], latencies))
+    return rows
+
+
+def _cells(lessons: Lessons, student: str, teacher: str, view: str) -> list[MeasuredCell]:
+    wanted = (student, teacher, view)
+    return [cell for lesson, cell in lessons.items() if (lesson.student, lesson.teacher, lesson.view) == wanted]
+
+
+def _row(
+    study: DistillStudy, names: tuple[str, str, str], alone: Sequence[MeasuredCell], taught: Sequence[MeasuredCell],
+    teacher: MeasuredCell, latencies: Mapping[str, Latency],
+) -> dict[str, Any]:  # fmt: skip
+    before, before_error = _mean([cell.rejection(study.efficiency) for cell in alone])
+    after, after_error = _mean([cell.rejection(study.efficiency) for cell in taught])
+    relative = math.hypot(before_error / before, after_error / after) if before and after else math.nan
+    student, view, name = names
+    own, theirs = latencies[f"{student}, {view}"].network, latencies[name].network
+    return {
+        "student": student, "view": view, "teacher": name, "parameters": taught[0].num_parameters,
+        "alone": before, "alone_error": before_error, "taught": after, "taught_error": after_error,
+        "gain": after / before, "gain_error": after / before * relative,
+        "auc_alone": float(np.mean([cell.auc for cell in alone])),
+        "auc_taught": float(np.mean([cell.auc for cell in taught])),
+        "of_teacher": after / teacher.rejection(study.efficiency), "microseconds": own, "faster": theirs / own,
+    }  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return float(np.mean(values)), error
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line a student, view and teacher, and whether a student is close to its teacher and much faster."""
+    lines = [
+        f"{row['student']}, {row['view']}: {row['alone']:.0f} alone, {row['taught']:.0f} by {row['teacher']}: "
+        f"gain {_with(row['gain'], row['gain_error'], 2)}"
+        for row in rows
+    ]
+    close = [row for row in rows if row["of_teacher"] >= _WITHIN and row["faster"] >= _FASTER]
+    found = ", ".join(f"{row['student']} ({row['view']}, {row['teacher']})" for row in close) or "none"
+    lines.append(f"within {1 - _WITHIN:.0%} of the teacher's rejection, {_FASTER} times as fast: {found}")
+    return lines
+
+
+def write_distill_report(
+    study: DistillStudy, teachers: Mapping[str, MeasuredCell], lessons: Lessons, latencies: Mapping[str, Latency],
+    rows: Sequence[Mapping[str, Any]], dataset: Dataset, path: Path, command: str,
+) -> None:  # fmt: skip
+    """Write the page; see `jetforge.studies.distill.run_distill`.
+
+    Raises
+    ------
+    JetforgeError
+        If the file cannot be written.
+    """
+    level = study.efficiency
+    figures: dict[str, list[Figure]] = {
+        "Rejection and latency": [_against(study, teachers, rows, "microseconds", "Microseconds a jet (network)")],
+        "Rejection and size": [_against(study, teachers, rows, "parameters", "Parameters")],
+    }
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {
+        "What teachers are good for": [_shown(row, level) for row in rows],
+        "Teachers": [_teacher_row(name, cell, latencies[name]) for name, cell in teachers.items()],
+        "Latency": [
+            {"tagger": name, "network, us a jet": f"{found.network:.2f}",
+             "representation, us a jet": f"{found.representation:.2f}", "both": f"{found.total:.2f}"}
+            for name, found in latencies.items()
+        ],
+        "Published": _PUBLISHED,
+    }  # fmt: skip
+    views = ", ".join(f"{name}: {settings}" for name, settings in study.views.items())
+    notes = {
+        "What teachers are good for": "Mean over seeds; errors are the spread of the seeds over the root of their "
+        f"number. Views: {FULL}: everything{'; ' + views if views else ''}.",
+        "Rejection and latency": "Time of the network on one thread of this machine's CPU, 256 jets at a time.",
+        "Published": "arXiv:2311.14160, table 1: LorentzNet as the teacher, top-tagging reference set.",
+    }
+    write_report(
+        path,
+        title=f"Distillation: {' vs '.join(reversed(dataset.classes))}",
+        figures=figures,
+        tables=tables,
+        notes=notes,
+        provenance={
+            "jets": {"dataset": str(dataset.path), **dataset.manifest.provenance},
+            "training": study.training.model_dump(),
+            "distillation": study.distill.model_dump(),
+        },
+        command=command,
+    )
+
+
+def _against(
+    study: DistillStudy, teachers: Mapping[str, MeasuredCell], rows: Sequence[Mapping[str, Any]], key: str, label: str
+) -> Figure:
+    """Draw the rejection of students alone and taught, and of teachers, against a number of theirs."""
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        for kind, name in (("alone", f"alone, {row['view']}"), ("taught", f"by {row['teacher']}, {row['view']}")):
+            error = row[f"{kind}_error"]
+            point = (float(row[key]), row[kind], 0.0 if math.isnan(error) else error)
+            if point not in points.setdefault(name, []):
+                points[name].append(point)
+    for name, cell in teachers.items():
+        own = next((row for row in rows if row["teacher"] == name), None)
+        if own is not None:
+            x = own["microseconds"] * own["faster"] if key == "microseconds" else float(cell.num_parameters)
+            points[f"teacher {name}"] = [(x, cell.rejection(study.efficiency), 0.0)]
+    ylabel = rf"$1/\varepsilon_\mathrm{{B}}$ at $\varepsilon_\mathrm{{S}}$ = {study.efficiency}"
+    return plot_against(points, xlabel=label, ylabel=ylabel, log_x=True, log_y=True)
+
+
+def _shown(row: Mapping[str, Any], level: str) -> dict[str, str]:
+    return {
+        "student": row["student"],
+        "sees": row["view"],
+        "teacher": row["teacher"],
+        "parameters": f"{row['parameters']:,}",
+        f"1/εB at {level} alone": _with(row["alone"], row["alone_error"], 0),
+        "taught": _with(row["taught"], row["taught_error"], 0),
+        "gain": _with(row["gain"], row["gain_error"], 2),
+        "AUC alone": f"{row['auc_alone']:.5f}",
+        "AUC taught": f"{row['auc_taught']:.5f}",
+        "share of the teacher's": f"{row['of_teacher']:.2f}",
+        "us a jet": f"{row['microseconds']:.2f}",
+        "times as fast": f"{row['faster']:.1f}",
+    }
+
+
+def _teacher_row(name: str, cell: MeasuredCell, latency: Latency) -> dict[str, str]:
+    return {
+        "teacher": name,
+        "parameters": f"{cell.num_parameters:,}",
+        "AUC": f"{cell.auc:.5f}",
+        "1/εB at 0.3": f"{cell.rejection('0.3'):.0f}",
+        "1/εB at 0.5": f"{cell.rejection('0.5'):.0f}",
+        "us a jet": f"{latency.network:.2f}",
+    }
+
+
+def _with(value: float, error: float, digits: int) -> str:
+    return f"{value:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")

@@ -1,0 +1,172 @@
+"""A whole distillation study on a few jets: what it tries, what it says, latencies, and what it refuses."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from helpers.datasets import some_jets, write_dataset
+
+from jetforge.errors import DataError, JetforgeError, RecipeError
+from jetforge.evaluation.latency import Latency, measure_latency
+from jetforge.representations import JetView
+from jetforge.studies import distill as distilling
+from jetforge.studies import load_study, run_study
+from jetforge.studies.cells import CELL_NAME
+from jetforge.taggers import create_tagger, load_tagger
+
+
+def study_values(folder):
+    return {
+        "study": "distill",
+        "out": str(folder / "study"),
+        "sample": "jets",
+        "samples": {"jets": {"data": str(folder / "jets")}},
+        "teachers": {
+            "big": {"tagger": {"name": "lundnet5", "arguments": {"channels": [16, 16], "fusion": 32, "hidden": 16}}},
+            "flat": {"tagger": "hldnn", "training": {"epochs": 1}},
+        },
+        "students": {
+            "tiny": {"tagger": {"name": "dense_student", "arguments": {"widths": [8]}},
+                     "representation": {"max_length": 10}},
+            "set": {"tagger": {"name": "pfn", "arguments": {"phi": [8], "f": [8]}}, "views": ["coarse"],
+                    "teachers": ["big"]},
+        },
+        "views": {"coarse": {"cell_size": 0.2, "leading": 6}},
+        "seeds": 2,
+        "training": {"epochs": 2, "batch_size": 50},
+        "efficiency": "0.5",
+        "scales": {"one": {"seeds": 1, "students": {"set": None}}},
+    }  # fmt: skip
+
+
+def write(folder, values):
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("studies")
+    write_dataset(path / "jets", {"train": [150], "val": [60], "test": [80]})
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    study = load_study(write(folder, study_values(folder)))
+    return study, run_study(study, command="jetforge run study.yaml")
+
+
+def test_every_student_is_tried_alone_and_with_its_teachers(done):
+    _, result = done
+    tried = {(lesson.student, lesson.view, lesson.teacher, lesson.seed) for lesson in result.lessons}
+    expected = {("tiny", v, t, s) for v in ("full", "coarse") for t in ("alone", "big", "flat") for s in (1, 2)}
+    assert tried == expected | {("set", "coarse", t, s) for t in ("alone", "big") for s in (1, 2)}
+    for lesson, cell in result.lessons.items():
+        tagger = load_tagger(cell.run)
+        assert tagger.representation.view == (JetView(cell_size=0.2, leading=6) if lesson.view == "coarse" else None)
+        assert ("distill" in tagger.provenance) == (lesson.teacher != "alone")
+        recipe = yaml.safe_load((cell.run / "recipe.yaml").read_text())
+        assert recipe["training"]["seed"] == lesson.seed
+        if lesson.teacher != "alone":
+            assert recipe["distill"]["teachers"] == [str(result.teachers[lesson.teacher].run)]
+
+
+def test_gains_follow_from_the_cells(done):
+    study, result = done
+
+    def rejections(student, view, teacher):
+        return [c.rejection("0.5") for x, c in result.lessons.items() if (x.student, x.view, x.teacher) == (student, view, teacher)]  # fmt: skip  # noqa: E501
+
+    for row in result.gains:
+        names = (row["student"], row["view"])
+        alone, taught = rejections(*names, "alone"), rejections(*names, row["teacher"])
+        assert len(alone) == len(taught) == study.seeds
+        assert row["gain"] == pytest.approx(np.mean(taught) / np.mean(alone))
+        error = math.hypot(*(np.std(r, ddof=1) / np.sqrt(2) / np.mean(r) for r in (alone, taught)))
+        assert row["gain_error"] == pytest.approx(row["gain"] * error)
+        teacher = json.loads((result.teachers[row["teacher"]].run / CELL_NAME).read_text())
+        assert row["of_teacher"] == pytest.approx(np.mean(taught) / teacher["metrics"]["rejection"]["0.5"]["value"])
+        latency = result.latencies[f"{names[0]}, {names[1]}"]
+        assert row["faster"] == pytest.approx(result.latencies[row["teacher"]].network / latency.network)
+    assert len(result.gains) == 5
+    page = result.report.read_text()
+    assert f"{result.gains[0]['gain']:.2f} ± {result.gains[0]['gain_error']:.2f}" in page
+    for heading in ("Rejection and latency", "Rejection and size", "What teachers are good for", "Published"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("<figure") == 2
+    assert result.summary[-1].startswith("within 20% of the teacher's rejection, 20 times as fast: ")
+
+
+def test_what_is_done_is_not_done_again(done, monkeypatch):
+    study, result = done
+    monkeypatch.setattr(distilling, "measure_latency", lambda *a: pytest.fail("measured again"))
+    before = {cell.run: (cell.run / "tagger.safetensors").stat().st_mtime_ns for cell in result.lessons.values()}
+    again = run_study(study)
+    assert before == {run: (run / "tagger.safetensors").stat().st_mtime_ns for run in before}
+    assert again.latencies == result.latencies
+    assert again.gains == result.gains
+
+
+def test_a_study_killed_half_way_goes_on(folder, tmp_path):
+    study = load_study(write(tmp_path, study_values(folder) | {"out": str(tmp_path / "study")}), "one")
+    started = []
+
+    def stop(name, done, total):
+        started.append(name)
+        if len(started) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, on_cell=stop)
+    finished = {p: p.stat().st_mtime_ns for p in (tmp_path / "study").rglob("tagger.json") if "best" not in p.parts}
+    assert len(finished) == 4
+    result = run_study(study)
+    assert all(path.stat().st_mtime_ns == time for path, time in finished.items())
+    assert {lesson.student for lesson in result.lessons} == {"tiny"}
+    assert all(math.isnan(row["gain_error"]) for row in result.gains)
+
+
+def test_latency_is_of_the_jets_that_are_given():
+    tagger = create_tagger("hldnn")
+    jets = some_jets(64, 1)
+    tagger.representation.fit([jets])
+    found = measure_latency(tagger, jets, 32)
+    assert 0 < found.network < 1e5
+    assert found.total == found.network + found.representation
+    assert found.batch_size == 32
+    assert tagger.training  # as it was
+    with pytest.raises(DataError, match="a batch of 100 jets is asked for, there are 64"):
+        measure_latency(tagger, jets, 100)
+    assert Latency(1.0, 2.0, 1).total == 3.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample": "x"}, "sample: there is no sample 'x'; they are jets"),
+        ({"views": {"v": {"leadin": 3}}}, "views.v: view has no setting 'leadin'; did you mean leading?"),
+        (
+            {"students": {"s": {"tagger": "hldnn", "views": ["x"]}}},
+            "students.s.views: there is no view 'x'",
+        ),
+        ({"students": {"s": {"tagger": "hldnn", "teachers": ["x"]}}}, "students.s.teachers: there is no teacher 'x'"),
+        ({"teachers": {"alone": {"tagger": "hldnn"}}}, "'alone' is a student without a teacher"),
+        ({"efficiency": 0.4}, "efficiency: must be '0.3', '0.5', '0.7' or '0.8'"),
+        ({"distill": {"temperature": 0}}, "distill.temperature: must be greater than 0"),
+        ({"distill": {"teachers": []}}, "distill.teachers: no such field"),
+    ],
+)
+def test_mistakes_in_a_study_are_one_line(folder, tmp_path, change, message):
+    with pytest.raises(RecipeError) as caught:
+        load_study(write(tmp_path, study_values(folder) | change))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_student_that_cannot_be_is_named(folder, tmp_path):
+    with pytest.raises(JetforgeError, match=r"students.s: unknown tagger 'pfnn'"):
+        run_study(load_study(write(tmp_path, study_values(folder) | {"students": {"s": {"tagger": "pfnn"}}})))
