@@ -30,8 +30,8 @@ _WINDOW_BATCHES = 64
 NO_LABEL = -1
 """What stands for the class of a jet that has no label."""
 
-# The jet field in which each jet's number travels; no stored field has such a name.
-_NUMBER = " number in the split"
+NUMBER = " number in the split"
+"""The jet field in which each jet's number travels; no stored field has such a name."""
 
 
 class TrainingBatch(NamedTuple):
@@ -87,7 +87,7 @@ class _NumberedDataset(Dataset):
         jets = self._inner.read_part(split, index, columns)
         first = sum(part.jets for part in self.parts(split)[:index])
         numbers = np.arange(first, first + len(jets), dtype=np.int64)
-        return Jets(jets.offsets, jets.columns, {**jets.fields, _NUMBER: numbers})
+        return Jets(jets.offsets, jets.columns, {**jets.fields, NUMBER: numbers})
 
 
 class BatchLoader:
@@ -278,7 +278,7 @@ class BatchLoader:
             self.representation(jets),
             _labels(jets),
             torch.tensor(jets.weight, dtype=torch.float32),
-            jets[_NUMBER],
+            jets[NUMBER],
             None if self._target is None else torch.from_numpy(self._target(jets)),
         )
 

@@ -102,8 +102,8 @@ class TrainingModule(pl.LightningModule):
         if self.looks_at_once or (batch_idx + 1) % _LOOK_EVERY == 0:
             self.check_losses()
         entropy = (entropies.detach() * batch.weights).sum().double()
-        labelled = (batch.weights * (batch.labels != NO_LABEL)).sum().double()
-        self._train_sums = self._train_sums.to(self.device) + torch.stack([entropy, labelled])
+        counted = self._counts(batch).sum().double()
+        self._train_sums = self._train_sums.to(self.device) + torch.stack([entropy, counted])
         # Lightning divides by the number of batches a step, also in an epoch's last step, which may have fewer.
         accumulate = self.training_section.accumulate
         in_step = min(accumulate, int(self.trainer.num_training_batches) - batch_idx // accumulate * accumulate)
@@ -111,6 +111,10 @@ class TrainingModule(pl.LightningModule):
         divisor = torch.where(weight == 0, torch.ones_like(weight), weight)
         loss: torch.Tensor = (losses * batch.weights).sum() / divisor * (accumulate / in_step)
         return loss
+
+    def _counts(self, batch: TrainingBatch) -> torch.Tensor:
+        """Return with which weight each jet counts in ``train_loss``, shape (n_jets,)."""
+        return batch.weights * (batch.labels != NO_LABEL)
 
     @property
     def looks_at_once(self) -> bool:
@@ -203,9 +207,7 @@ class TrainingModule(pl.LightningModule):
                 f"the tagger's output is not finite after epoch {self.current_epoch}: lower training.learning_rate, "
                 "or use precision 32-true"
             )
-        totals = self._summed()
-        train_loss = float(totals[0] / totals[1]) if totals[1] else float("nan")
-        self.measured = {"train_loss": train_loss, **measure(logits, labels, weights)}
+        self.measured = {"train_loss": self.train_loss(), **measure(logits, labels, weights)}
         if self.head is not None:
             self.measured["val_auxiliary"] = float((squares * weights).sum() / weights.sum())
 
@@ -215,6 +217,11 @@ class TrainingModule(pl.LightningModule):
         for module in self._plan.frozen(self.current_epoch):
             module.eval()
         return self
+
+    def train_loss(self) -> float:
+        """Return the mean loss of the epoch's training jets so far."""
+        totals = self._summed()
+        return float(totals[0] / totals[1]) if totals[1] else float("nan")
 
     def on_train_start(self) -> None:
         """Freeze what does not learn: an epoch that is gone on with is not started again."""

@@ -180,6 +180,23 @@ class DistillSection(Section):
         return self
 
 
+class PretrainSection(Section):
+    """What is learnt of jets without their labels; see `jetforge.learning.pretrain`.
+
+    ``mask`` is for the objective ``masked``, all others are for ``contrastive``: see also
+    `jetforge.representations.augment.Augmentation`.
+    """
+
+    objective: Literal["masked", "contrastive"]
+    mask: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    projection: Annotated[int, Field(gt=0)] = 64
+    rotate: bool = True
+    shift: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    smear: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    split: _Fraction = 0.1
+
+
 class EvaluationSection(Section):
     """On which split, and with which interval, the tagger is measured."""
 
@@ -197,6 +214,7 @@ class Recipe(Section):
     representation: dict[str, Any] = {}
     transfer: TransferSection | None = None
     distill: DistillSection | None = None
+    pretrain: PretrainSection | None = None
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
 
@@ -225,6 +243,23 @@ class Recipe(Section):
             raise ValueError(
                 "distill.features, relations, unlabelled do not go with transfer.mode frozen; leave them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _without_labels_nothing_is_known_of_classes(self) -> Self:
+        if self.pretrain is None:
+            return self
+        if self.training.monitor != "val_loss":
+            raise ValueError(
+                f"training.monitor: {self.training.monitor} is of classes, which pretrain does not learn; give val_loss"
+            )
+        for name, given in (("distill", self.distill), ("training.auxiliary", self.training.auxiliary)):
+            if given is not None:
+                raise ValueError(f"{name} does not go with pretrain; leave one of them out")
+        if self.training.label_smoothing:
+            raise ValueError("training.label_smoothing is of labels, which pretrain does not look at; leave it out")
+        if self.transfer is not None and self.transfer.mode != "finetune":
+            raise ValueError(f"transfer.mode {self.transfer.mode} does not go with pretrain; give finetune")
         return self
 
     def to_yaml(self) -> str:
@@ -348,6 +383,11 @@ def _blamed(recipe: Recipe, num_classes: int, message: str) -> tuple[str, ...]:
 
 def _refuse_idle_settings(recipe: Recipe, where: Place) -> None:
     """Refuse settings of the training that would count for nothing without steps of an optimiser."""
+    if recipe.pretrain is not None:
+        raise RecipeError(
+            f"{where(('pretrain',))}pretrain: {recipe.tagger.name} learns by no gradients, so nothing without labels; "
+            "take another tagger"
+        )
     if recipe.distill is not None:
         raise RecipeError(
             f"{where(('distill',))}distill: {recipe.tagger.name} learns by no gradients, so from no teacher; "

@@ -140,7 +140,7 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
         earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
     wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
-    names = ("data", "tagger", "representation", "transfer", "distill", "training")
+    names = ("data", "tagger", "representation", "transfer", "distill", "pretrain", "training")
     flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
         f"{key}: {old.get(key)} there, {new.get(key)} asked for"

@@ -10,6 +10,7 @@ from jetforge.jets.edit.fields import each_part
 from jetforge.learning.distill import check_unlabelled
 from jetforge.learning.recipe import Recipe
 from jetforge.learning.unlabelled import WithUnlabelled
+from jetforge.taggers import Tagger
 
 
 def dataset_of(recipe: Recipe) -> Dataset:
@@ -39,6 +40,35 @@ def with_unlabelled(recipe: Recipe, dataset: Dataset) -> Dataset:
     unlabelled = open_dataset(recipe.distill.unlabelled)
     check_unlabelled(recipe.distill, dataset, unlabelled)
     return WithUnlabelled(dataset, unlabelled)
+
+
+def initialise(tagger: Tagger, dataset: Dataset) -> None:
+    """Fit the representation unless the recipe gives its normalisation; write down where the data came from."""
+    if not tagger.representation.fitted:
+        columns = dataset.present(tagger.representation.columns)
+        tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
+    if len(dataset.classes) == len(tagger.classes):
+        tagger.classes = dataset.classes
+    tagger.provenance = {
+        **tagger.provenance,
+        "dataset": str(dataset.path),
+        "jets": {split: dataset.num_jets(split) for split in dataset.splits},
+        "fingerprint": dataset.fingerprint,
+        **dataset.manifest.provenance,
+    }
+
+
+def check_pretrainable(dataset: Dataset) -> None:
+    """Refuse a dataset without jets to learn from or to validate with.
+
+    Raises
+    ------
+    DataError
+        Naming the split.
+    """
+    for split in ("train", "val"):
+        if not dataset.num_jets(split):
+            raise DataError(f"{dataset.path}: no jets in the split '{split}'; training needs train and val")
 
 
 def check_trainable(dataset: Dataset) -> None:

@@ -18,6 +18,12 @@ SCRATCH = "scratch"
 _Count = Annotated[int, Field(gt=0)]
 
 
+class ModeEntry(TransferMode):
+    """A mode of transfer, with the numbers of jets and seeds that it is tried with, where not with the study's."""
+
+    sizes: dict[_Count, _Count] | None = None
+
+
 class SourceSection(Section):
     """A source task: which tagger learns it, on which sample, and what is tried from it on the target."""
 
@@ -43,7 +49,7 @@ class TransferStudy(Study):
     study: Literal["transfer"]
     target: str
     sources: Annotated[dict[str, SourceSection], Field(min_length=1)]
-    modes: Annotated[dict[str, TransferMode], Field(min_length=1)]
+    modes: Annotated[dict[str, ModeEntry], Field(min_length=1)]
     sizes: Annotated[dict[_Count, _Count], Field(min_length=1)]
     training: TrainingSection = TrainingSection()
     diagnostic_jets: _Count = 2000
@@ -71,9 +77,10 @@ class TransferStudy(Study):
         chosen = self.sources[source].modes
         return tuple(self.modes) if chosen is None else chosen
 
-    def sizes_of(self, source: str) -> dict[int, int]:
-        """Return numbers of seeds by numbers of jets that are tried from a source, the most jets first."""
-        sizes = self.sources[source].sizes or self.sizes
+    def sizes_of(self, source: str, mode: str | None = None) -> dict[int, int]:
+        """Return numbers of seeds by numbers of jets, the most jets first; without a mode those of its scratch."""
+        own = None if mode is None else self.modes[mode].sizes
+        sizes = self.sources[source].sizes or own or self.sizes
         return dict(sorted(sizes.items(), reverse=True))
 
 
@@ -131,7 +138,7 @@ def trials(study: TransferStudy) -> Iterator[Trial]:
                 yield Trial(architecture, SCRATCH, SCRATCH, size, seed)
     for name in study.sources:
         for mode in study.modes_of(name):
-            for size, seeds in study.sizes_of(name).items():
+            for size, seeds in study.sizes_of(name, mode).items():
                 for seed in range(1, seeds + 1):
                     yield Trial(architecture_of(study, name), name, mode, size, seed)
 
@@ -157,7 +164,7 @@ def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
         return Cell(trial.name, recipe)
     mode = study.modes[trial.mode]
     needed = f"sources/{trial.source}"
-    transfer = {**mode.model_dump(), "source": f"{{{needed}}}"}
+    transfer = {**mode.model_dump(exclude={"sizes"}), "source": f"{{{needed}}}"}
     if mode.mode == "frozen" and mode.cached is not False:
         # One place a backbone: what it makes of the most jets serves all smaller numbers, and all seeds.
         transfer["cache"] = f"{{{backbone_folder(trial)}}}"

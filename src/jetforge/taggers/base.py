@@ -122,6 +122,16 @@ class Tagger(nn.Module, ABC):
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits, shape (n_jets, n_classes), of embedded jets."""
 
+    def embed_elements(self, batch: Any) -> torch.Tensor:
+        """Return the embedded elements (nodes, constituents) of a batch, a row each, where a network has them.
+
+        Raises
+        ------
+        TaggerError
+            If it embeds whole jets alone, or elements that know nothing of each other.
+        """
+        raise TaggerError(f"{self._title} embeds jets, not their elements in the light of each other")
+
     def boundaries(self) -> tuple[str, ...]:
         """Return the stages that may be trained alone, what comes before them being frozen; the published one first."""
         return (list(self.stages())[-1],)

@@ -148,6 +148,10 @@ class LundNet(Tagger):
         trees = self._trees(batch)
         return self.embed_jets(self.embed_nodes(batch, trees), trees)
 
+    def embed_elements(self, batch: LundBatch) -> torch.Tensor:
+        """Return the embedded nodes, shape (n_nodes, sum of channels)."""
+        return self.embed_nodes(batch)
+
     def embed_nodes(self, batch: LundBatch, trees: Trees | None = None) -> torch.Tensor:
         """Return the outputs of all edge convolutions side by side, shape (n_nodes, sum of channels)."""
         trees = self._trees(batch) if trees is None else trees

@@ -180,6 +180,10 @@ class ParticleNet(Tagger):
         """Return the embedded jets, shape (n_jets, width of the last edge convolution or of the fusion)."""
         return self._pooled(self._constituents(batch), batch)
 
+    def embed_elements(self, batch: CloudBatch) -> torch.Tensor:
+        """Return the embedded constituents, shape (n_constituents, width)."""
+        return self._constituents(batch)
+
     def _constituents(self, batch: CloudBatch) -> torch.Tensor:
         """Return each constituent after the last edge convolution, or where they are fused, after all side by side."""
         clouds = self._clouds(batch)

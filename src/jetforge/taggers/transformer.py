@@ -101,12 +101,17 @@ class Transformer(Tagger):
 
     def embed(self, batch: CloudBatch) -> torch.Tensor:
         """Return the embedded jets, shape (n_jets, width): means over their constituents, zero where there is none."""
+        return batch.means(self.embed_elements(batch))
+
+    def embed_elements(self, batch: CloudBatch) -> torch.Tensor:
+        """Return the embedded constituents, shape (n_constituents, width)."""
         jets = PaddedJets(batch)
         masks = jets.masks(batch.features.dtype)
         x = self.input(batch.features)
         for block in self.blocks:
             x = block(x, jets, masks)
-        return batch.means(x)
+        rows: torch.Tensor = x
+        return rows
 
     def classify(self, jets: torch.Tensor) -> torch.Tensor:
         """Return the logits of embedded jets, shape (n_jets, num_classes)."""
