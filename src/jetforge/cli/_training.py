@@ -65,7 +65,7 @@ def set_field(values: dict[str, Any], setting: str) -> None:
 
 
 def train_recipe(recipe: Recipe, hardware: Hardware, *, overwrite: bool) -> None:
-    """Train as a recipe says; print which epoch was kept, and how to measure it."""
+    """Train as a recipe says; print which epoch was kept, and what to do next."""
     from jetforge.learning.fit import fit
     from jetforge.learning.layout import METRICS_NAME
     from jetforge.learning.run import read_metrics
@@ -80,4 +80,7 @@ def train_recipe(recipe: Recipe, hardware: Hardware, *, overwrite: bool) -> None
         print(f"{out}: {kept if trained.trained_by_gradient else ''}{monitor} {best[monitor]:.5f}")
     else:
         print(f"{out}: trained; there is no {monitor} in {METRICS_NAME}")
-    print(f"measure it: jetforge evaluate {out} --data {recipe.data}")
+    if recipe.pretrain is not None:
+        print(f"go on from it: jetforge finetune {out} --data DATASET --out RUN")
+    else:
+        print(f"measure it: jetforge evaluate {out} --data {recipe.data}")

@@ -24,6 +24,7 @@ from jetforge.cli import (
     import_weights,
     info,
     predict,
+    pretrain,
     run,
     train,
 )
@@ -50,6 +51,7 @@ for module in (
     edit,
     info,
     train,
+    pretrain,
     finetune,
     distill,
     import_weights,

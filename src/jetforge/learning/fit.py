@@ -114,6 +114,8 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     tagger = tagger_of(recipe, max(len(dataset.classes), 2))
     if source is not None:
         _begin_from(source, tagger, recipe, dataset)
+    if recipe.pretrain is not None:
+        tagger.provenance["pretrain"] = recipe.pretrain.model_dump()
     if recipe.distill is not None:
         tagger.provenance["distill"] = {
             **recipe.distill.model_dump(mode="json"), "taggers": [teacher.name for teacher in teachers]
