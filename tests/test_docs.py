@@ -201,7 +201,9 @@ def test_recipe_page_has_every_field_with_its_default():
     import yaml
 
     rows = re.findall(r"^\| `([\w.]+)` \| (?:`(.*?)`)? ?\|", (DOCS / "howto" / "recipe.md").read_text(), re.MULTILINE)
-    shown = {name: default for name, default in rows if name not in ("generate", "tagger", "transfer", "distill", "pretrain")}
+    shown = {
+        name: default for name, default in rows if name not in ("generate", "tagger", "transfer", "distill", "pretrain")
+    }
     expected = {name: (default, required) for name, default, required in fields(Recipe)}
     assert shown.keys() == expected.keys()
     for name, (default, required) in expected.items():

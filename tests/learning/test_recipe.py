@@ -15,6 +15,8 @@ training:
   epochs: 3
   learning_rate: 1.0e-3
 """
+from jetforge.studies.studies import load_study
+from jetforge.studies.study_file import Study, is_study
 
 
 def write(tmp_path, text):
@@ -40,7 +42,11 @@ def test_every_recipe_of_the_repository_is_right():
     recipes = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
     assert recipes
     for path in recipes:
-        assert isinstance(load_recipe(path), Recipe)
+        if is_study(path):
+            scales = (yaml.safe_load(path.read_text()).get("scales") or {}).keys()
+            assert all(isinstance(load_study(path, scale), Study) for scale in (None, *scales))
+        else:
+            assert isinstance(load_recipe(path), Recipe)
 
 
 def test_a_representation_may_be_given_by_its_name_or_by_settings():

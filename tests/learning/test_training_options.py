@@ -13,8 +13,7 @@ from helpers.datasets import some_jets, write_dataset
 import jetforge
 from jetforge.errors import DataError, Interrupted, JetforgeError, RecipeError, TaggerError
 from jetforge.jets import Jets
-from jetforge.learning import callbacks
-from jetforge.learning import fit as fitting
+from jetforge.learning import boosted_run, callbacks
 from jetforge.learning.auxiliary import AuxiliaryTarget
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.recipe import TrainingSection, make_recipe, tagger_of
@@ -253,7 +252,7 @@ def test_a_fit_in_one_go_that_is_interrupted_does_not_promise_to_go_on(data, tmp
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "fit_boosted_trees", interrupt)
+    monkeypatch.setattr(boosted_run, "fit_boosted_trees", interrupt)
     wanted = {"data": str(data), "out": str(tmp_path / "run"), "tagger": "boosted_trees"}
     with pytest.raises(Interrupted, match=r"boosted_trees is fitted in one go, nothing of .* from the start"):
         jetforge.fit(make_recipe(wanted))

@@ -170,6 +170,8 @@ def _run(path: Path) -> None:
     trained_on = tagger.provenance.get("dataset", "not recorded")
     print(f"{path}: {tagger.name}, {tagger.num_parameters():,} parameters, {' vs '.join(tagger.classes)}")
     print(f"trained on     {trained_on}\nrepresentation {tagger.representation!r}")
+    if tagger.representation.view is not None:
+        print(f"view           {', '.join(f'{k} {v}' for k, v in tagger.representation.view.to_dict().items())}")
     metrics = path / "metrics.json"
     if metrics.is_file():
         print_table(_measured(metrics, path), str(metrics))

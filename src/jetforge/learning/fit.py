@@ -23,6 +23,7 @@ from jetforge.errors import RecipeError
 from jetforge.files import locked
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.adapters import DEFAULT_RANK, add_adapters
+from jetforge.learning.auxiliary import AuxiliaryTarget
 from jetforge.learning.boosted_run import boost
 from jetforge.learning.callbacks import EpochRecorder, StopOnSignal, TrainingProgress
 from jetforge.learning.distill import check_teachers, with_teachers
@@ -128,13 +129,15 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
             if not prepare_run(recipe, dataset, overwrite=overwrite):
                 boost(recipe, dataset, tagger)
         return load_tagger(run)
+    auxiliary = recipe.training.auxiliary
+    target = None if auxiliary is None else AuxiliaryTarget(auxiliary.target, dataset)
     with _quiet_lightning():
         recorder = EpochRecorder(run, recipe.training, dataset)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
         with _alone(run):
             if prepare_run(recipe, dataset, overwrite=overwrite):
                 return load_tagger(run)
-            train(recipe, dataset, tagger, trainer, recorder, teachers)
+            train(recipe, dataset, tagger, trainer, recorder, teachers, target)
             if trainer.is_global_zero:
                 save_tagger(load_tagger(run / BEST_FOLDER), run)
                 for folder in (BACKBONE_FOLDER, TEACHER_FOLDER):

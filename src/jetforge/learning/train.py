@@ -32,7 +32,7 @@ from jetforge.taggers import Tagger, keep_freed_memory
 
 def train(
     recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder,
-    teachers: Sequence[Tagger],
+    teachers: Sequence[Tagger], target: AuxiliaryTarget | None,
 ) -> None:  # fmt: skip
     """Train a tagger by gradients, or go on from the last checkpoint.
 
@@ -50,6 +50,8 @@ def train(
         Writes the run directory.
     teachers
         From which it learns; may be none.
+    target
+        Of an auxiliary head.
 
     Raises
     ------
@@ -57,7 +59,6 @@ def train(
         See `jetforge.fit`.
     """
     training = recipe.training
-    target = None if training.auxiliary is None else AuxiliaryTarget(training.auxiliary.target, dataset)
     start = time.monotonic()
     resume = recorder.checkpoint if recorder.checkpoint.is_file() else None
     if resume is not None:

@@ -1,0 +1,129 @@
+"""Journeys from one tagger to the next through the command line: fine-tuned, pre-trained, distilled, studied."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers.datasets import write_dataset
+
+JETFORGE = Path(sys.executable).with_name("jetforge")
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ("--epochs", 1, "--batch-size", 40)
+
+
+def jetforge(*arguments, **options):
+    options = {"timeout": 300, **options}
+    return subprocess.run([JETFORGE, *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def done(*arguments, **options):
+    result = jetforge(*arguments, **options)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def refused(*arguments, **options):
+    result = jetforge(*arguments, **options)
+    assert result.returncode == 1, result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("learning")
+    write_dataset(path / "old", seed=1)
+    write_dataset(path / "new", seed=2)
+    write_dataset(path / "w", seed=3, classes=("qcd", "w"))
+    done("train", "lundnet3", "--data", "old", "--out", "source", *SETTINGS, cwd=path)
+    return path
+
+
+def test_a_new_task_from_an_old_one(folder, tmp_path):
+    text = done("finetune", "source", "--data", "new", "--out", tmp_path / "run", "--mode", "frozen", "--boundary",
+                "classifier", "--train-jets", 100, "--epochs", 2, cwd=folder)  # fmt: skip
+    assert "kept epoch" in text
+    assert "measure it: jetforge evaluate" in text
+    recipe = yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())
+    assert recipe["training"]["batch_size"] == 40  # as the source
+    assert recipe["transfer"]["boundary"] == "classifier"
+    done("evaluate", tmp_path / "run", "--data", "new", cwd=folder)
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["num_jets"] == 25
+    # The recipe of the run is a recipe: it finds everything done.
+    again = done("run", tmp_path / "run/recipe.yaml", cwd=folder)
+    assert "trained    lundnet3 already" in again
+
+
+def test_learning_without_labels_and_then_with(folder, tmp_path):
+    out = ("--out", tmp_path / "first")
+    text = done("pretrain", "lundnet3", "--data", "old", *out, "--objective", "masked", *SETTINGS, cwd=folder)
+    assert f"go on from it: jetforge finetune {tmp_path / 'first'}" in text
+    done("finetune", tmp_path / "first", "--data", "w", "--out", tmp_path / "second", "--rate-divisor", 1, "--set",
+         "training.monitor=val_auc", cwd=folder)  # fmt: skip
+    assert json.loads((tmp_path / "second/tagger.json").read_text())["classes"] == ["qcd", "w"]
+
+
+def test_a_student_of_two_teachers(folder, tmp_path):
+    done("train", "hldnn", "--data", "new", "--out", tmp_path / "second", *SETTINGS, cwd=folder)
+    view = ("--set", "representation.view.leading=5")
+    done("distill", "source", "dense_student", "--data", "new", "--out", tmp_path / "student", "--teacher",
+         tmp_path / "second", "--unlabelled", "old", *SETTINGS, *view, cwd=folder)  # fmt: skip
+    tagger = json.loads((tmp_path / "student/tagger.json").read_text())
+    assert tagger["representation"]["view"] == {"leading": 5}
+    assert len(tagger["provenance"]["distill"]["teachers"]) == 2
+    assert "view           leading 5" in done("info", tmp_path / "student")
+
+
+def test_a_study_of_given_jets(folder, tmp_path):
+    study = {
+        "study": "transfer", "out": str(tmp_path / "study"), "target": "new",
+        "samples": {name: {"data": str(folder / name)} for name in ("new", "old")},
+        "sources": {"lundnet3-top": {"tagger": "lundnet3", "sample": "old"}},
+        "modes": {"frozen": {"mode": "frozen", "boundary": "classifier"}}, "sizes": {100: 1},
+        "training": {"epochs": 1, "batch_size": 50}, "diagnostic_jets": 20,
+        "scales": {"tiny": {"sizes": {50: 1}}},
+    }  # fmt: skip
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    text = done("run", path, "--scale", "tiny")
+    assert "1/2  cells/lundnet3-top/frozen/50-seed1" in text
+    assert text.rstrip().endswith(f"report   {tmp_path / 'study' / 'report.html'}")
+    page = (tmp_path / "study/report.html").read_text()
+    assert f"jetforge run {path} --scale tiny" in page
+    assert "it has no scale 'huge'; there are full, tiny" in refused("run", path, "--scale", "huge")
+    assert "a study keeps what it has done" in refused("run", path, "--overwrite")
+    assert "--scale is for studies" in refused("run", folder / "source/recipe.yaml", "--scale", "tiny")
+
+
+def test_mistakes_are_one_line(folder, tmp_path):
+    out = ("--data", "new", "--out", tmp_path / "run")
+    for arguments, words in (
+        (("finetune", "nowhere", *out), "nowhere: no such run directory"),
+        (("finetune", "new", *out), "tagger.json: no such file"),
+        (("finetune", "source", *out, "--mode", "frosen"), "did you mean 'frozen'?"),
+        (("finetune", "source", *out, "--boundary", "jets"), "boundary is for the mode frozen"),
+        (("finetune", "source", *out, "--train-jets", 1000), "1000 jets of the split 'train' are asked for"),
+        (("finetune", "source", "--data", "nowhere", "--out", tmp_path / "run"), "nowhere: no such directory"),
+        (("finetune", "source", *out, "--set", "representation.variables=[ln_m]"), "representation.variables"),
+        (("distill", "source", "dense_studnt", *out), "unknown tagger 'dense_studnt'; did you mean dense_student"),
+        (("distill", "source", "hldnn", "--data", "w", "--out", tmp_path / "run"), "tells qcd, top apart"),
+        (("distill", "source", "hldnn", *out, "--set", "representation.view.leadin=5"), "did you mean leading?"),
+        (("pretrain", "hldnn", *out, "--objective", "masked"), "hldnn embeds jets"),
+        (("pretrain", "lundnet3", *out, "--objective", "mask"), "did you mean 'masked'?"),
+    ):
+        assert words in refused(*arguments, cwd=folder)
+    assert not (tmp_path / "run/tagger.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "holds"), [("transfer-lundnet", "AUC"), ("distill-trigger", "gain")])
+def test_the_small_scale_of_a_study_runs_from_collisions_to_its_report(tmp_path, name, holds):
+    pytest.importorskip("pythia8mc", reason="needs the extra 'generate'")
+    text = done("run", ROOT / "recipes" / f"{name}.yaml", "--scale", "small", cwd=tmp_path, timeout=3600)
+    assert holds in text
+    page = (tmp_path / "studies" / f"{name}-small" / "report.html").read_text()
+    assert page.count("<figure") >= 2
