@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from jetforge.learning.loader import BatchLoader
 from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.sections import TrainingSection
 from jetforge.taggers import Tagger, create_tagger
 
 Work = Callable[[], None]

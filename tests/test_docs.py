@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe
+from jetforge.learning.recipe import Recipe, load_recipe
+from jetforge.learning.sections import TrainingSection
 from jetforge.physics import list_observables
 from jetforge.physics.lund import FLOOR, Z_FLOOR
 

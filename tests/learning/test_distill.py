@@ -15,7 +15,8 @@ from jetforge.learning import callbacks
 from jetforge.learning.distill import Distillation, relation_loss
 from jetforge.learning.fit import fit
 from jetforge.learning.loader import NO_LABEL, BatchLoader
-from jetforge.learning.recipe import DistillSection, make_recipe
+from jetforge.learning.recipe import make_recipe
+from jetforge.learning.sections import DistillSection
 from jetforge.learning.unlabelled import WithUnlabelled
 from jetforge.representations import JetView
 from jetforge.taggers import create_tagger, load_tagger, save_tagger

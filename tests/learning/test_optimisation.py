@@ -4,7 +4,7 @@ import torch
 
 from jetforge.learning.optimisation import Ranger, learning_rate_factor, make_optimizer
 from jetforge.learning.published import PUBLISHED
-from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.sections import TrainingSection
 
 OPTIMIZERS = ("adamw", "adam", "radam", "ranger", "lion", "sgd")
 

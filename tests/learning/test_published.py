@@ -2,7 +2,7 @@ import pytest
 
 from jetforge.errors import RecipeError
 from jetforge.learning.published import PUBLISHED, published_training
-from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.sections import TrainingSection
 from jetforge.taggers import list_taggers
 
 

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from jetforge.errors import JetforgeError, RecipeError
-from jetforge.learning.recipe import Recipe, TrainingSection, load_recipe, make_recipe
+from jetforge.learning.recipe import Recipe, load_recipe, make_recipe
+from jetforge.learning.sections import TrainingSection
 
 GOOD = """\
 data: data/toptag

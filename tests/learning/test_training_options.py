@@ -16,7 +16,8 @@ from jetforge.jets import Jets
 from jetforge.learning import boosted_run, callbacks
 from jetforge.learning.auxiliary import AuxiliaryTarget
 from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import TrainingSection, make_recipe, tagger_of
+from jetforge.learning.recipe import make_recipe, tagger_of
+from jetforge.learning.sections import TrainingSection
 
 SETTINGS = {"epochs": 2, "batch_size": 40, "checkpoint_minutes": 1e-9}
 

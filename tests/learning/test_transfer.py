@@ -13,7 +13,8 @@ from jetforge.learning.adapters import add_adapters, without_adapters
 from jetforge.learning.fit import fit
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.optimisation import make_optimizer
-from jetforge.learning.recipe import TrainingSection, TransferSection, make_recipe
+from jetforge.learning.recipe import make_recipe
+from jetforge.learning.sections import TrainingSection, TransferSection
 from jetforge.learning.transfer import WeightPlan, take_over, training_of_source, with_source
 from jetforge.taggers import create_tagger, load_tagger
 

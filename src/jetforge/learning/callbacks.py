@@ -20,8 +20,8 @@ from jetforge.jets.dataset import Dataset
 from jetforge.learning.adapters import without_adapters
 from jetforge.learning.layout import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME
 from jetforge.learning.module import TrainingModule, batches_before_resume
-from jetforge.learning.recipe import TrainingSection
 from jetforge.learning.run import other_jets, read_metrics
+from jetforge.learning.sections import TrainingSection
 from jetforge.taggers import save_tagger
 
 # Several processes ask one another every so many steps whether to stop or to save: each time costs a message.

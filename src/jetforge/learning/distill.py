@@ -31,7 +31,8 @@ from jetforge.errors import DataError, RecipeError, TaggerError
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.kept_outputs import KeptOutputs, state_digest
 from jetforge.learning.layout import refuse_unfinished
-from jetforge.learning.recipe import DistillSection, Recipe
+from jetforge.learning.recipe import Recipe
+from jetforge.learning.sections import DistillSection
 from jetforge.representations import DenseBatch, representation_to_dict
 from jetforge.taggers import Tagger, load_tagger, weights_sha256
 

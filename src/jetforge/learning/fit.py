@@ -35,8 +35,9 @@ from jetforge.learning.layout import (
     TEACHER_FOLDER,
     refuse_file,
 )
-from jetforge.learning.recipe import Recipe, TrainingSection, tagger_of
+from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained, prepare_run
+from jetforge.learning.sections import TrainingSection
 from jetforge.learning.train import train
 from jetforge.learning.training_jets import check_pretrainable, check_trainable, dataset_of
 from jetforge.learning.transfer import take_over, with_source

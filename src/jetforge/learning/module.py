@@ -18,7 +18,7 @@ from jetforge.learning.distill import Distillation
 from jetforge.learning.failures import LossWatch, NotFinite
 from jetforge.learning.loader import NO_LABEL, BatchLoader, TrainingBatch
 from jetforge.learning.optimisation import learning_rate_factor, make_optimizer
-from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.sections import TrainingSection
 from jetforge.learning.transfer import WeightPlan
 from jetforge.taggers import Tagger
 

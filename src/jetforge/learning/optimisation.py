@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jetforge.learning.recipe import TrainingSection
+from jetforge.learning.sections import TrainingSection
 
 _FINAL_FRACTION = 0.01
 # arXiv:1902.08570: 3e-3 at the peak, 5e-7 at the end.

@@ -25,7 +25,7 @@ from jetforge.errors import JetforgeError
 from jetforge.jets.jets import Jets
 from jetforge.learning.loader import NUMBER, TrainingBatch
 from jetforge.learning.module import TrainingModule
-from jetforge.learning.recipe import PretrainSection, TrainingSection
+from jetforge.learning.sections import PretrainSection, TrainingSection
 from jetforge.representations import Representation, SeveralBatch
 from jetforge.representations.augment import Augmentation
 from jetforge.taggers import Tagger

@@ -23,7 +23,8 @@ from jetforge.learning.layout import BACKBONE_FOLDER, TEACHER_FOLDER
 from jetforge.learning.loader import LARGER_TO_VALIDATE, BatchLoader
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.pretrain import PretrainingModule, objective_of, two_views
-from jetforge.learning.recipe import Recipe, TrainingSection
+from jetforge.learning.recipe import Recipe
+from jetforge.learning.sections import TrainingSection
 from jetforge.learning.training_jets import initialise, with_unlabelled
 from jetforge.learning.transfer import WeightPlan
 from jetforge.representations import Batch, DenseBatch

@@ -24,7 +24,8 @@ from torch import nn
 from jetforge.errors import JetforgeError, RecipeError, TaggerError
 from jetforge.learning.adapters import is_adapter
 from jetforge.learning.layout import RECIPE_NAME, refuse_unfinished
-from jetforge.learning.recipe import Recipe, TransferSection
+from jetforge.learning.recipe import Recipe
+from jetforge.learning.sections import TransferSection
 from jetforge.representations import make_representation, representation_to_dict
 from jetforge.taggers import Tagger, create_tagger, load_tagger, weights_sha256
 from jetforge.yaml_files import read_yaml

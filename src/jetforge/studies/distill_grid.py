@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from jetforge.errors import JetforgeError
-from jetforge.learning.recipe import Section, TaggerSection, TrainingSection
+from jetforge.learning.sections import Section, TaggerSection, TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies.cells import Cell
 from jetforge.studies.study_file import Study

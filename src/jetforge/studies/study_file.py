@@ -14,7 +14,7 @@ from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.learning.mistakes import Model, validated
-from jetforge.learning.recipe import GenerateSection, Section
+from jetforge.learning.sections import GenerateSection, Section
 from jetforge.yaml_files import line_of, read_yaml
 
 FULL_SCALE = "full"
