@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from jetforge.jets.writers import export
     from jetforge.learning.fit import fit
     from jetforge.learning.recipe import load_recipe
+    from jetforge.learning.transferability import transferability
     from jetforge.physics.by_name.observed import observables
     from jetforge.physics.images.pixels import jet_images
     from jetforge.physics.lund import lund_tree
+    from jetforge.studies import load_study, run_recipe, run_study
     from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "jet_images",
     "list_taggers",
     "load_recipe",
+    "load_study",
     "load_tagger",
     "lund_tree",
     "merge",
@@ -56,9 +59,12 @@ __all__ = [
     "open",
     "pixel_images",
     "reweight",
+    "run_recipe",
+    "run_study",
     "save_tagger",
     "skim",
     "split",
+    "transferability",
 ]
 
 _HOME = {
@@ -78,6 +84,7 @@ _HOME = {
     "jet_images": "jetforge.physics.images.pixels",
     "list_taggers": "jetforge.taggers",
     "load_recipe": "jetforge.learning.recipe",
+    "load_study": "jetforge.studies",
     "load_tagger": "jetforge.taggers",
     "lund_tree": "jetforge.physics.lund",
     "merge": "jetforge.jets.edit.merge",
@@ -85,9 +92,12 @@ _HOME = {
     "open": "jetforge.jets",
     "pixel_images": "jetforge.jets.pixels",
     "reweight": "jetforge.jets.edit.reweight",
+    "run_recipe": "jetforge.studies",
+    "run_study": "jetforge.studies",
     "save_tagger": "jetforge.taggers",
     "skim": "jetforge.jets.edit.skim",
     "split": "jetforge.jets.edit.split",
+    "transferability": "jetforge.learning.transferability",
 }
 
 

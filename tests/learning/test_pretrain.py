@@ -108,6 +108,10 @@ def test_a_pretrained_tagger_is_a_source(data, tmp_path, objective):
         tagger = fit(make_recipe(values))
         assert tagger.classes == ("qcd", "top")
         assert tagger.provenance["transfer"]["trained on"]["pretrain"]["objective"] == objective
+    student = {"data": str(data), "out": str(tmp_path / "student"), "tagger": "hldnn", "training": {"epochs": 1}}
+    with pytest.raises(TaggerError, match="source: pre-trained without labels, its head has learnt nothing"):
+        fit(make_recipe({**student, "distill": {"teachers": [str(tmp_path / "source")]}}))
+    fit(make_recipe({**student, "distill": {"teachers": [str(tmp_path / "frozen")]}}))
     assert torch.equal(tagger.convolutions[0].first.weight, pretrained.convolutions[0].first.weight)
 
 

@@ -62,6 +62,9 @@ def test_learning_without_labels_and_then_with(folder, tmp_path):
     out = ("--out", tmp_path / "first")
     text = done("pretrain", "lundnet3", "--data", "old", *out, "--objective", "masked", *SETTINGS, cwd=folder)
     assert f"go on from it: jetforge finetune {tmp_path / 'first'}" in text
+    assert "its head has learnt nothing; train it first" in refused(
+        "evaluate", tmp_path / "first", "--data", "old", cwd=folder
+    )
     done("finetune", tmp_path / "first", "--data", "w", "--out", tmp_path / "second", "--rate-divisor", 1, "--set",
          "training.monitor=val_auc", cwd=folder)  # fmt: skip
     assert json.loads((tmp_path / "second/tagger.json").read_text())["classes"] == ["qcd", "w"]

@@ -13,7 +13,7 @@ import torch
 
 from jetforge.errors import DataError, JetforgeError
 from jetforge.jets import Dataset, Jets
-from jetforge.learning.layout import refuse_unfinished
+from jetforge.learning.layout import refuse_unfinished, refuse_without_head
 from jetforge.taggers import Tagger, load_tagger
 
 _BLOCK_JETS = 20_000
@@ -32,8 +32,10 @@ def load_for_scoring(path: str | Path, device: str = "auto") -> Tagger:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise JetforgeError(f"device '{device}': there are cpu, cuda, cuda:N and auto")
     refuse_unfinished(Path(path))
+    tagger = load_tagger(path)
+    refuse_without_head(path, tagger)
     try:
-        return load_tagger(path).to(torch.device(device)).eval()
+        return tagger.to(torch.device(device)).eval()
     except (RuntimeError, AssertionError) as error:
         raise JetforgeError(f"device '{device}': {str(error).splitlines()[0]}; try --device cpu") from None
 

@@ -30,7 +30,7 @@ from torch.nn import functional
 from jetforge.errors import DataError, RecipeError, TaggerError
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.kept_outputs import KeptOutputs, state_digest
-from jetforge.learning.layout import refuse_unfinished
+from jetforge.learning.layout import refuse_unfinished, refuse_without_head
 from jetforge.learning.recipe import Recipe
 from jetforge.learning.sections import DistillSection
 from jetforge.representations import DenseBatch, representation_to_dict
@@ -58,6 +58,8 @@ def with_teachers(recipe: Recipe) -> tuple[Recipe, tuple[Tagger, ...]]:
     for path in distill.teachers:
         refuse_unfinished(Path(path))
     teachers = tuple(load_tagger(path) for path in distill.teachers)
+    for path, teacher in zip(distill.teachers, teachers, strict=True):
+        refuse_without_head(path, teacher)
     found = tuple(weights_sha256(path) for path in distill.teachers)
     for path, there, wanted in zip(distill.teachers, found, distill.teacher_sha256 or found, strict=False):
         if there != wanted:

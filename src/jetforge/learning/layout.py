@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jetforge.errors import RecipeError, TaggerError
+from jetforge.taggers import Tagger
 from jetforge.taggers.store import DESCRIPTION_NAME
 
 RECIPE_NAME = "recipe.yaml"
@@ -35,6 +36,20 @@ def refuse_unfinished(run: Path) -> None:
         f"{run}: the training is unfinished and has no checkpoint; run the command that made it again, which trains "
         "from the start"
     )
+
+
+def refuse_without_head(path: str | Path, tagger: Tagger) -> None:
+    """Refuse a tagger that has learnt from jets without labels alone: its scores say nothing.
+
+    Raises
+    ------
+    TaggerError
+        If it is one.
+    """
+    if "pretrain" in tagger.provenance:
+        raise TaggerError(
+            f"{path}: pre-trained without labels, its head has learnt nothing; train it first: jetforge finetune {path}"
+        )
 
 
 def refuse_file(run: Path) -> None:
