@@ -1,7 +1,9 @@
+import threading
+
 import pytest
 
-from jetforge.errors import JetforgeError
-from jetforge.files import whole_file, write_atomically
+from jetforge.errors import DataError, JetforgeError
+from jetforge.files import locked, whole_file, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -38,3 +40,22 @@ def test_a_file_that_is_to_be_kept_is_kept(tmp_path):
         pytest.fail("the block is not to run")
     assert path.read_bytes() == b"first"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lock_may_be_waited_for(tmp_path):
+    order = []
+
+    def second():
+        with locked(tmp_path / "lock", None):
+            order.append("second")
+
+    with locked(tmp_path / "lock", "busy"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+        with pytest.raises(DataError, match="busy"), locked(tmp_path / "lock", "busy"):
+            pass
+    thread.join(30)
+    assert order == ["first", "second"]
+    assert not (tmp_path / "lock").exists()

@@ -8,6 +8,7 @@ import jetforge
 from jetforge.errors import DataError
 from jetforge.jets import Jets
 from jetforge.jets.build import build_dataset
+from jetforge.jets.edit.fields import each_part
 from jetforge.jets.storage import encode_part, sha256
 from jetforge.jets.tasks import MadePart, PartTask
 
@@ -207,3 +208,20 @@ def test_a_manifest_that_contradicts_itself_is_refused(dataset, change, message)
     path.write_text(json.dumps(manifest))
     with pytest.raises(DataError, match=f"dataset.json: .*{message}"):
         jetforge.open(dataset.path)
+
+
+def test_the_first_jets_of_a_split_are_a_dataset_like_any_other(dataset):
+    first = dataset.first("train", 22)
+    assert first.num_jets("train") == 22
+    assert [part.jets for part in first.parts("train")] == [10, 7, 5]
+    assert first.read("train")["number"].tolist() == list(range(22))
+    assert sorted(n for block in numbers(first.batches("train", 4, shuffle=True)) for n in block) == list(range(22))
+    assert first.num_jets("val") == dataset.num_jets("val") == 6
+    assert [fields["number"].tolist() for _, _, fields in each_part(first, "train", ["number"])] == [
+        list(range(10)), list(range(10, 17)), list(range(17, 22)),
+    ]  # fmt: skip
+    assert dataset.num_jets("train") == 40
+    assert first.first("train", 3).read("train")["number"].tolist() == [0, 1, 2]
+    for wrong in (0, 41):
+        with pytest.raises(DataError, match=f"{wrong} jets of the split 'train' are asked for, it holds 40"):
+            dataset.first("train", wrong)
