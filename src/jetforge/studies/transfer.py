@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jetforge.evaluation.latency import measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
@@ -31,6 +32,7 @@ from jetforge.taggers import Tagger, create_tagger, load_tagger
 
 DIAGNOSTICS_NAME = "diagnostics.json"
 UNTRAINED = "untrained"
+_TIMED_JETS = 256
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,20 @@ def run_transfer(
         findings(study, series_of(trials_done)),
         out / "report.html",
     )
+    representing = _representing(result.sources, samples[study.target])
     write_transfer_report(
-        study, result.sources, result.trials, diagnostics, samples[study.target], result.report, command
+        study, result.sources, result.trials, diagnostics, representing, samples[study.target], result.report, command
     )
     return result
+
+
+def _representing(sources: Mapping[str, MeasuredCell], target: Dataset) -> dict[str, float]:
+    """Return how long each source takes to represent a jet of the target, on one thread, in milliseconds."""
+    jets = target.read("test", max_jets=_TIMED_JETS)
+    return {
+        name: measure_latency(load_tagger(cell.run), jets, len(jets)).representation / 1000
+        for name, cell in sources.items()
+    }
 
 
 def _diagnose(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -73,9 +72,23 @@ def series_of(trials: Trials) -> list[Series]:
 
 def write_transfer_report(
     study: TransferStudy, sources: Mapping[str, MeasuredCell], trials: Trials,
-    diagnostics: Mapping[str, Transferability], target: Dataset, path: Path, command: str,
+    diagnostics: Mapping[str, Transferability], representing: Mapping[str, float], target: Dataset, path: Path,
+    command: str,
 ) -> None:  # fmt: skip
     """Write the page; see `jetforge.studies.transfer.run_transfer`.
+
+    Parameters
+    ----------
+    study, sources, trials, diagnostics
+        What was done.
+    representing
+        Milliseconds on one thread in which each source represents a jet of the target.
+    target
+        The jets that everything was measured on.
+    path
+        The page.
+    command
+        Shown at its end.
 
     Raises
     ------
@@ -85,6 +98,7 @@ def write_transfer_report(
     lines = series_of(trials)
     sizes = sorted({size for line in lines for size in line.cells})
     figures: dict[str, list[Figure]] = {
+        "What follows": [],  # its table comes first
         "Area under the ROC curve": [_against_jets(lines, "AUC")],
         "Background rejection": [_against_jets(lines, efficiency) for efficiency in _EFFICIENCIES],
         "Number of epochs": _against_epochs(lines, sizes[-1]),
@@ -96,7 +110,7 @@ def write_transfer_report(
         "Background rejection": [row for e in _EFFICIENCIES for row in _table(lines, sizes, e)],
         "Training time": list(_times(study, lines, sizes)),
         "Does it transfer?": list(_diagnostic_rows(diagnostics, lines, sizes)),
-        "Sources": [_source_row(study, name, cell) for name, cell in sources.items()],
+        "Sources": [_source_row(study, name, cell, representing[name]) for name, cell in sources.items()],
     }
     notes = {
         "What follows": "The findings of arXiv:2203.06210 beside what was found here, with the number of jets closest "
@@ -115,7 +129,7 @@ def write_transfer_report(
         path,
         title=f"Transfer to {study.target}: {' vs '.join(reversed(target.classes))}",
         figures=figures,
-        tables=_in_order(tables, figures),
+        tables=tables,
         notes=notes,
         provenance={
             "target": {"dataset": str(target.path), **target.manifest.provenance},
@@ -123,11 +137,6 @@ def write_transfer_report(
         },
         command=command,
     )
-
-
-def _in_order(tables: dict[str, Any], figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out tables without rows; what a report shows first are figures, so what follows from them ends it."""
-    return {heading: rows for heading, rows in tables.items() if rows or heading in figures}
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
@@ -257,7 +266,7 @@ def _diagnostic_rows(
         yield row
 
 
-def _source_row(study: TransferStudy, name: str, cell: MeasuredCell) -> dict[str, str]:
+def _source_row(study: TransferStudy, name: str, cell: MeasuredCell, representing: float) -> dict[str, str]:
     source = study.sources[name]
     return {
         "source": name,
@@ -265,5 +274,6 @@ def _source_row(study: TransferStudy, name: str, cell: MeasuredCell) -> dict[str
         "parameters": f"{cell.num_parameters:,}",
         "sample": source.sample,
         "AUC on its own task": f"{cell.auc:.5f}",
-        "time": _clock(cell.seconds),
+        "whole training": _clock(cell.seconds),
+        "representing a jet of the target, ms": f"{representing:.4f}",
     }
