@@ -14,9 +14,10 @@ from jetforge.jets.dataset import open_dataset
 from jetforge.learning import callbacks
 from jetforge.learning.distill import Distillation, relation_loss
 from jetforge.learning.fit import fit
-from jetforge.learning.loader import NO_LABEL, BatchLoader
+from jetforge.learning.loader import NO_LABEL, BatchLoader, TrainingBatch
+from jetforge.learning.module import TrainingModule
 from jetforge.learning.recipe import make_recipe
-from jetforge.learning.sections import DistillSection
+from jetforge.learning.sections import DistillSection, TrainingSection
 from jetforge.learning.unlabelled import WithUnlabelled
 from jetforge.representations import JetView
 from jetforge.taggers import create_tagger, load_tagger, save_tagger
@@ -223,14 +224,43 @@ def test_unlabelled_jets_follow_the_labelled_ones(data):
     np.testing.assert_array_equal(labels == NO_LABEL, numbers >= 130)
 
 
-def test_labels_count_as_much_as_without_further_jets(data, teacher, tmp_path):
-    """With a weight of almost 0 for the teacher, further jets change the labels' part of the loss by chance alone."""
-    run = recipe(data / "jets", tmp_path / "run", [teacher], weight=1e-9, unlabelled=str(data / "more"))
-    fit(run)
-    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    fit(recipe(data / "jets", tmp_path / "alone", [teacher], weight=1e-9))
-    alone = [json.loads(line) for line in (tmp_path / "alone/metrics.jsonl").read_text().splitlines()]
-    assert rows[0]["train_loss"] == pytest.approx(alone[0]["train_loss"], rel=0.3)
+def test_labels_count_as_much_as_without_further_jets():
+    """The mean loss of labelled jets is the same with as many unlabelled ones beside them."""
+    section = DistillSection(teachers=("a",), weight=0.25)
+    module = TrainingModule(create_tagger("hldnn"), TrainingSection(), 1)
+    module.distillation = Distillation(section, torch.zeros(8, 2), 2)
+    torch.manual_seed(1)
+    logits, weights = torch.randn(8, 2), torch.rand(8) + 0.5
+    labels = torch.tensor([0, 1, 1, 0] + [NO_LABEL] * 4)
+
+    def from_labels(rows):
+        batch = TrainingBatch(None, labels[rows], weights[rows], np.arange(8)[rows], None, torch.zeros(8, 2)[rows])
+        entropies = functional.cross_entropy(logits[rows], labels[rows], reduction="none", ignore_index=NO_LABEL)
+        own = module._distilled(entropies, logits[rows], None, batch) - module.distillation(
+            logits[rows], None, batch.beside
+        )
+        return (own * weights[rows]).sum() / weights[rows].sum()
+
+    torch.testing.assert_close(from_labels(slice(8)), from_labels(slice(4)))
+
+
+def test_relations_are_the_same_in_half_precision():
+    torch.manual_seed(1)
+    rows = 5 + 0.3 * torch.randn(64, 32)
+    rotation, _ = torch.linalg.qr(torch.randn(32, 32))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert relation_loss(rows, rows @ rotation.float()).max() < 0.05
+        alike = relation_loss(rows, 2 * rows)
+    torch.testing.assert_close(alike, torch.zeros(64), atol=1e-5, rtol=0)
+
+
+def test_scores_of_other_numbers_of_labelled_jets_are_not_taken(data, teacher, tmp_path):
+    """Further jets follow the labelled ones: with fewer of these each has another place."""
+    settings = {"cache": str(tmp_path / "kept"), "unlabelled": str(data / "more")}
+    fit(recipe(data / "jets", tmp_path / "one", [teacher], **settings))
+    fewer = recipe(data / "jets", tmp_path / "two", [teacher], training={"train_jets": 60}, **settings)
+    with pytest.raises(DataError, match="outputs of other jets"):
+        fit(fewer)
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,13 @@ def test_each_mode_changes_what_it_says_and_nothing_else(data, source, tmp_path,
         after = {key.removeprefix("tagger."): value for key, value in last.items() if key.startswith("tagger.")}
         assert stages_of(changed(before, after), tagger) == learns
     else:
-        names = changed(before, tagger.state_dict())
-        assert {name for name in names if name.startswith(("input_norm", "convolutions"))} <= {
-            name for name in names if name.endswith("weight") and "norm" not in name
-        }
+        parts = {key.removeprefix("tagger."): value for key, value in last.items()}
+        moved = {key for key, value in parts.items() if key.endswith("adapter_up") and value.abs().max() > 0}
+        assert moved == {key for key in parts if key.endswith("adapter_up")} != set()
+        assert not any(torch.equal(before[key], parts[key]) for key in ("hidden.weight", "output.weight"))
+        inside = ".parametrizations.weight.original"
+        assert all(torch.equal(parts[k], before[k.replace(inside, ".weight")]) for k in parts if inside in k)
+        assert all(torch.equal(parts[k], before[k]) for k in parts if "norm" in k)
     assert set(tagger.state_dict()) == set(before)
     assert tagger.provenance["transfer"]["mode"] == mode
     assert tagger.provenance["transfer"]["trained on"]["fingerprint"] != tagger.provenance["fingerprint"]

@@ -9,8 +9,10 @@ from scipy.stats import multivariate_normal
 
 from jetforge.errors import DataError
 from jetforge.jets import Jets
+from jetforge.learning.fit import fit
+from jetforge.learning.recipe import make_recipe
 from jetforge.learning.transferability import activations, h_score, linear_cka, log_me, transferability
-from jetforge.taggers import create_tagger
+from jetforge.taggers import create_tagger, load_tagger
 
 
 @pytest.fixture
@@ -80,9 +82,15 @@ def test_a_tagger_that_sees_the_classes_suits_better(tmp_path):
     assert easy.h_score > hopeless.h_score
     assert set(easy.alignment) == {"jets", "classifier"}
     assert easy.num_jets == 150
-    assert not tagger.training or tagger.dropout.training  # it is left as it was
+    assert tagger.training  # it is left as it was
     made = activations(tagger, dataset.read("val"))
     assert {name: rows.shape for name, rows in made.items()} == {"jets": (200, 16), "classifier": (200, 12)}
+
+
+def test_trees_may_be_judged_too(tmp_path):
+    dataset = write_dataset(tmp_path / "data", {"train": [60], "val": [60]})
+    fit(make_recipe({"data": str(tmp_path / "data"), "out": str(tmp_path / "run"), "tagger": "boosted_trees"}))
+    assert 0 <= transferability(load_tagger(tmp_path / "run"), dataset, 50).probe_auc <= 1
 
 
 def test_jets_of_one_class_say_nothing(tmp_path):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from jetforge.jets import Jets
-from jetforge.physics.flat import FlatJets
 from jetforge.representations.augment import Augmentation
 
 NOTHING = {"rotate": False, "shift": 0.0, "smear": 0.0, "split": 0.0}
@@ -55,7 +54,7 @@ def test_a_split_keeps_momentum_direction_and_columns(make_jets):
     _, eta, phi = planar(jets)
     np.testing.assert_allclose(planar(parted)[1], eta[parted.columns["charge"]], atol=1e-9)
     np.testing.assert_allclose(planar(parted)[2], phi[parted.columns["charge"]], atol=1e-9)
-    isinstance(parted.flat, FlatJets)  # it checks the momenta
+    assert (parted.flat.energy >= 0).all()  # to take them flat checks the momenta
 
 
 def test_soft_constituents_are_smeared_more(make_jets):

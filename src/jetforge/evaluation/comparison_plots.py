@@ -34,14 +34,14 @@ def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure
     if not others or any(not np.array_equal(o.signal_efficiency, first.signal_efficiency) for o in others):
         raise DataError("curves: a ratio needs two curves or more with the same signal efficiencies")
     with hep_style():
+        reference = np.where(np.isfinite(first.rejection), first.rejection, np.nan)
         figure = Figure(figsize=(6.0, 5.8), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.4))
         for index, (name, curve) in enumerate(curves.items()):
             look: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
             shown = np.where(np.isfinite(curve.rejection), curve.rejection, np.nan)
             upper.plot(curve.signal_efficiency, shown, label=f"{plain(name)}  (AUC {curve.auc.value:.4f})", **look)
-            with np.errstate(invalid="ignore"):
-                lower.plot(curve.signal_efficiency, shown / first.rejection, **look)
+            lower.plot(curve.signal_efficiency, shown / reference, **look)
         upper.set_yscale("log")
         upper.set_xlim(0, 1)
         upper.set_ylabel(r"Background rejection $1/\varepsilon_\mathrm{B}$")

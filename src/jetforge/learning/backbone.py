@@ -40,8 +40,9 @@ def frozen_outputs(
             return tagger.before(boundary, batch)
 
     arguments = {name: value for name, value in tagger.arguments.items() if name != "num_classes"}
+    kind = torch.device(device).type
     with forward_context():
-        precision = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
     settings = [
         tagger.name, arguments, representation_to_dict(tagger.representation), boundary, str(precision),
         state_digest(*tagger.modules_before(boundary)),

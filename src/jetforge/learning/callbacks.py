@@ -19,6 +19,7 @@ from jetforge.files import write_atomically
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.adapters import without_adapters
 from jetforge.learning.layout import BEST_FOLDER, LAST_CHECKPOINT, METRICS_NAME
+from jetforge.learning.loader import BatchLoader
 from jetforge.learning.module import TrainingModule, batches_before_resume
 from jetforge.learning.run import other_jets, read_metrics
 from jetforge.learning.sections import TrainingSection
@@ -65,7 +66,7 @@ class EpochRecorder(pl.Callback):
         self.best_epoch = -1
         self.preparation: float | None = None
         self._epoch_start = self._saved = time.monotonic()
-        self._jets_before = 0
+        self._jets, self._jets_before = dataset.num_jets("train"), 0
 
     @property
     def checkpoint(self) -> Path:
@@ -98,6 +99,9 @@ class EpochRecorder(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._epoch_start = time.monotonic()
+        loader = trainer.train_dataloader
+        assert isinstance(loader, BatchLoader)
+        self._jets = loader.dataset.num_jets(loader.split)
         self._jets_before = batches_before_resume(trainer) * self.training.batch_size
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -116,7 +120,7 @@ class EpochRecorder(pl.Callback):
             **pl_module.measured,
             "learning_rate": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(seconds, 3),
-            "jets_per_second": round((self.dataset.num_jets("train") - self._jets_before) / max(seconds, 1e-9), 1),
+            "jets_per_second": round(max(self._jets - self._jets_before, 0) / max(seconds, 1e-9), 1),
             **({} if self.preparation is None else {"preparation_seconds": round(self.preparation, 3)}),
         }
         self.preparation = None

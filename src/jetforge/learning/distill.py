@@ -211,12 +211,15 @@ def relation_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     """
     if len(student) < 2:
         return student.new_zeros(len(student))
-    ours, theirs = (_distances(rows) for rows in (student, teacher))
+    # In half precision the differences of squares would be lost.
+    with torch.autocast(student.device.type, enabled=False):
+        ours, theirs = (_distances(rows) for rows in (student, teacher))
     return functional.smooth_l1_loss(ours, theirs, reduction="none").sum(1) / (len(student) - 1)
 
 
 def _distances(rows: torch.Tensor) -> torch.Tensor:
     """Return all distances between rows in units of their mean, shape (n, n)."""
+    rows = rows - rows.mean(0)
     products = rows @ rows.T
     squares = products.diagonal()
     squared = (squares[:, None] + squares - 2 * products).clamp(min=0)

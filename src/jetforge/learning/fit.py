@@ -101,6 +101,8 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         If the training fails: a loss that is not finite, too little memory; the message says what to do.
     """
     run = Path(recipe.out)
+    # A training's further processes are given the same command: what the first one has begun is not to be removed.
+    overwrite = overwrite and not _is_further_process()
     recipe, source = with_source(recipe)
     recipe, teachers = with_teachers(recipe)
     dataset = dataset_of(recipe)
@@ -164,9 +166,14 @@ def _begin_from(source: Tagger, tagger: Tagger, recipe: Recipe, dataset: Dataset
 
 def _alone(run: Path) -> AbstractContextManager[None]:
     """Refuse a run directory in which another process trains; of one training's own processes, the first looks."""
-    if any(os.environ.get(name, "0") not in ("", "0") for name in _RANKS):
+    if _is_further_process():
         return nullcontext()
     return locked(run / LOCK_NAME, f"{run}: another process is training here; wait for it or stop it")
+
+
+def _is_further_process() -> bool:
+    """Say whether this process trains together with another that was first."""
+    return any(os.environ.get(name, "0") not in ("", "0") for name in _RANKS)
 
 
 def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecorder) -> pl.Trainer:

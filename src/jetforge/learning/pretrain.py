@@ -2,7 +2,7 @@
 
 ``masked``: part of the elements of each jet (constituents, declusterings) is hidden, and the network is to find their
 features from the others, as in masked particle modelling (arXiv:2401.13537). The loss of a jet is the mean squared
-error over its hidden elements, in units of the features' variance.
+error error over its hidden elements, of the features as the representation scales them, one at least of each jet.
 ``contrastive``: each jet is changed twice in ways that leave it what it is (`jetforge.representations.augment`), and
 the network is to tell the two apart from all others of the batch: the loss of arXiv:2002.05709, equation 1, for jets
 arXiv:2108.04253. A small network between what is embedded and what is compared is forgotten afterwards.
@@ -26,6 +26,7 @@ from jetforge.jets.jets import Jets
 from jetforge.learning.loader import NUMBER, TrainingBatch
 from jetforge.learning.module import TrainingModule
 from jetforge.learning.sections import PretrainSection, TrainingSection
+from jetforge.learning.transfer import WeightPlan
 from jetforge.representations import Representation, SeveralBatch
 from jetforge.representations.augment import Augmentation
 from jetforge.taggers import Tagger
@@ -54,9 +55,16 @@ class Masked(nn.Module):
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, features))
 
     def forward(self, tagger: Tagger, batch: Any) -> torch.Tensor:
-        """Return the loss of each jet, shape (n_jets,); 0 for one without hidden elements."""
-        rows = batch.features
+        """Return the loss of each jet, shape (n_jets,); 0 for one without elements.
+
+        Of every jet one element at least is hidden.
+        """
+        rows, sizes = batch.features, batch.offsets.diff()
         hidden = torch.rand(len(rows), device=rows.device) < self.share
+        one = batch.offsets[:-1] + (torch.rand(len(batch), device=rows.device) * sizes).long()
+        # A jet without elements points to the spare last place.
+        place = torch.where(sizes > 0, one, len(rows))
+        hidden = nn.functional.pad(hidden, (0, 1)).index_fill(0, place, True)[:-1]
         shown = torch.where(hidden[:, None], self.hidden.to(rows.dtype), rows)
         changes = {"features": shown}
         for name in ("points", "momenta"):  # they would give the features away
@@ -66,7 +74,7 @@ class Masked(nn.Module):
         found = self.head(tagger.embed_elements(replace(batch, **changes)).float())
         errors = (found - rows.float()).square().mean(1) * hidden
         jets = torch.arange(len(batch), device=rows.device)
-        of = torch.repeat_interleave(jets, batch.offsets.diff(), output_size=len(rows))
+        of = torch.repeat_interleave(jets, sizes, output_size=len(rows))
         sums = errors.new_zeros(len(batch)).index_add(0, of, errors)
         counts = errors.new_zeros(len(batch)).index_add(0, of, hidden.to(errors.dtype))
         losses: torch.Tensor = sums / counts.clamp(min=1)
@@ -95,7 +103,8 @@ class Contrastive(nn.Module):
         """Return the loss of each jet, shape (n_jets,): the mean of that of its two views."""
         views = [self.head(tagger.embed(batch.parts[name]).float()) for name in (_FIRST, _SECOND)]
         rows = functional.normalize(torch.cat(views), dim=1)
-        similar = rows @ rows.T / self.temperature
+        with torch.autocast(rows.device.type, enabled=False):
+            similar = rows @ rows.T / self.temperature
         similar.fill_diagonal_(-torch.inf)
         number = len(batch)
         other = torch.arange(2 * number, device=rows.device).roll(number)
@@ -143,6 +152,8 @@ class PretrainingModule(TrainingModule):
         See `TrainingModule`.
     objective
         What is learnt: its call gives the loss of each jet.
+    plan
+        See `TrainingModule`.
 
     Attributes
     ----------
@@ -151,9 +162,10 @@ class PretrainingModule(TrainingModule):
     """
 
     def __init__(
-        self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, objective: Masked | Contrastive
-    ) -> None:
-        super().__init__(tagger, training, batches_per_epoch)
+        self, tagger: Tagger, training: TrainingSection, batches_per_epoch: int, objective: Masked | Contrastive,
+        plan: WeightPlan | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(tagger, training, batches_per_epoch, plan=plan)
         self.objective = objective
         self._sums = [0.0, 0.0]
 

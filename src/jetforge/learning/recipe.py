@@ -79,6 +79,8 @@ class Recipe(Section):
         for name, given in (("distill", self.distill), ("training.auxiliary", self.training.auxiliary)):
             if given is not None:
                 raise ValueError(f"{name} does not go with pretrain; leave one of them out")
+        if self.training.compile:
+            raise ValueError("training.compile does not go with pretrain; leave one of them out")
         if self.training.label_smoothing:
             raise ValueError("training.label_smoothing is of labels, which pretrain does not look at; leave it out")
         if self.transfer is not None and self.transfer.mode != "finetune":

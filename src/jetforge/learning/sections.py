@@ -146,17 +146,14 @@ _MODES_OF = {
 }
 
 
-class DistillSection(Section):
-    """From which teachers a student learns, and what of them; see `jetforge.learning.distill`."""
+class DistillMode(Section):
+    """What a student learns of its teachers; see `jetforge.learning.distill`."""
 
-    teachers: Annotated[tuple[str, ...], Field(min_length=1)]
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
     weight: Annotated[float, Field(ge=0, le=1)] = 0.9
     features: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     relations: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     unlabelled: str | None = None
-    cache: str | None = None
-    teacher_sha256: tuple[str, ...] | None = None
 
     @property
     def learns_features(self) -> bool:
@@ -168,6 +165,14 @@ class DistillSection(Section):
         if self.weight == 0 and not self.learns_features:
             raise ValueError("weight, features and relations are all 0: nothing is learnt from a teacher; raise one")
         return self
+
+
+class DistillSection(DistillMode):
+    """From which teachers a student learns, and what of them."""
+
+    teachers: Annotated[tuple[str, ...], Field(min_length=1)]
+    cache: str | None = None
+    teacher_sha256: tuple[str, ...] | None = None
 
 
 class PretrainSection(Section):

@@ -74,6 +74,8 @@ def train(
     plan = WeightPlan(tagger, recipe.transfer)
     if plan.changes and trainer.world_size > 1:
         raise RecipeError("transfer.mode: gradual trains in one process; give --devices 1, or take another mode")
+    if recipe.pretrain is not None and trainer.world_size > 1:
+        raise RecipeError("pretrain: it trains in one process; give --devices 1")
     frozen = _frozen_outputs(recipe, dataset, tagger, trainer)
     further = with_unlabelled(recipe, dataset)
     taught = _taught(recipe, further, teachers, trainer)
@@ -93,7 +95,9 @@ def train(
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
     largest = max(num_val // trainer.world_size, 1)
-    val = loader(split="val", batch_size=min(LARGER_TO_VALIDATE * training.batch_size, largest), made=frozen.get("val"))
+    # Of a contrastive loss the number of jets is part.
+    size = training.batch_size if views is not None else LARGER_TO_VALIDATE * training.batch_size
+    val = loader(split="val", batch_size=min(size, largest), made=frozen.get("val"))
     if not len(batches) or num_val < trainer.world_size:
         raise DataError(
             f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "
@@ -101,7 +105,8 @@ def train(
         )
     batches.epoch = lambda: trainer.current_epoch
     if views is not None:
-        views.epoch = batches.epoch
+        # Those of the validation jets stay the same.
+        views.epoch = lambda: trainer.current_epoch + 1 if trainer.training else 0
     if training.accumulate > len(batches):
         raise RecipeError(
             f"training.accumulate: {training.accumulate} is more than the {len(batches)} batches of an epoch; give "
@@ -110,7 +115,8 @@ def train(
     some = dataset.read("train", max_jets=2)
     module: TrainingModule
     if recipe.pretrain is not None:
-        module = PretrainingModule(tagger, training, len(batches), objective_of(recipe.pretrain, tagger, some))
+        objective = objective_of(recipe.pretrain, tagger, some)
+        module = PretrainingModule(tagger, training, len(batches), objective, plan)
     else:
         distillation = None
         if recipe.distill is not None and taught is not None:

@@ -83,21 +83,23 @@ def with_source(recipe: Recipe) -> tuple[Recipe, Tagger | None]:
 def training_of_source(source: str | Path) -> dict[str, Any]:
     """Return how a run was trained, as the training section of a recipe; empty where it has no recipe.
 
-    What depends on the old jets is left out: how many of them, and what was learnt beside their class.
+    What depends on the old jets is left out: how many of them, and what was learnt beside or instead of their class.
 
     Raises
     ------
     RecipeError
         If its recipe is damaged.
     """
-    path = Path(source) / RECIPE_NAME
+    folder = Path(source).parent if Path(source).suffix == ".json" else Path(source)
+    path = folder / RECIPE_NAME
     if not path.is_file():
         return {}
     values, _ = read_yaml(path, "a recipe")
     training = values.get("training") if isinstance(values, dict) else None
     if not isinstance(training, dict):
         raise RecipeError(f"{path}: not the recipe of a run; restore it, or remove it to train with the usual settings")
-    return {name: value for name, value in training.items() if name not in ("train_jets", "auxiliary")}
+    left_out = {"train_jets", "auxiliary", *(("monitor",) if values.get("pretrain") else ())}
+    return {name: value for name, value in training.items() if name not in left_out}
 
 
 def _check_representation(recipe: Recipe, source: Tagger) -> None:

@@ -13,6 +13,7 @@ in what it makes of them says how well a transfer can do. Four numbers, each lar
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,7 @@ def transferability(tagger: Tagger, dataset: Dataset, num_jets: int = 2000) -> T
 @torch.no_grad()
 def activations(tagger: Tagger, jets: Jets) -> dict[str, Floats]:
     """Return what each boundary of a tagger reads of jets, shape (n_jets, width); means where it reads several rows."""
-    device = next(tagger.parameters()).device
+    device = next(itertools.chain(tagger.parameters(), tagger.buffers())).device
     parts: dict[str, list[Floats]] = {name: [] for name in tagger.boundaries()}
     with evaluating(tagger):
         for start in range(0, len(jets), _BATCH_JETS):

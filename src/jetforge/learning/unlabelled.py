@@ -30,8 +30,9 @@ class WithUnlabelled(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of both."""
-        return hashlib.sha256(f"{self._labelled.fingerprint} {self._unlabelled.fingerprint}".encode()).hexdigest()
+        """SHA-256 over the fingerprints of both, and how many jets of each there are: further ones come in between."""
+        both = [(dataset.fingerprint, dataset.num_jets(_SPLIT)) for dataset in (self._labelled, self._unlabelled)]
+        return hashlib.sha256(str(both).encode()).hexdigest()
 
     def num_jets(self, split: str) -> int:
         """Return the number of jets in a split."""

@@ -71,7 +71,7 @@ class JetView:
                 raise JetforgeError(f"view: {name} {value!r} must be a number above 0")
         for name, least in (("leading", 1), ("seed", 0)):
             value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            whole = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**32
             if not (whole or (value is None and name == "leading")):
                 raise JetforgeError(f"view: {name} {value!r} must be a whole number of {least} or more")
 

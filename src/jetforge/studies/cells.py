@@ -9,27 +9,32 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError, JetforgeError
+from jetforge.errors import DataError, JetforgeError, RecipeError
 from jetforge.evaluation.metrics import evaluate_scores
 from jetforge.evaluation.scoring import score_dataset
 from jetforge.files import write_atomically
 from jetforge.jets.clusters import open_client
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.learning.fit import Hardware, fit
-from jetforge.learning.recipe import make_recipe
+from jetforge.learning.recipe import make_recipe, tagger_of
 from jetforge.learning.run import read_metrics
 from jetforge.taggers import load_tagger, weights_sha256
 
 CELL_NAME = "cell.json"
 SCORES_NAME = "scores.npy"
+
+
+# Trainings draw from random generators that a process has once: a worker of several threads takes turns.
+_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ def run_cells(
     JetforgeError
         If a cell fails; the message names it. What was finished is kept.
     """
-    work = partial(run_cell, out=out, hardware=hardware or Hardware())
+    work = partial(run_cell, out=out, hardware=_of_one_process(hardware or Hardware()))
     measured: dict[str, MeasuredCell] = {}
     if scheduler is None:
         for cell in cells:
@@ -155,6 +160,15 @@ def run_cells(
             measured[done.name] = done
             on_cell(done.name, len(measured), len(cells))
     return {cell.name: measured[cell.name] for cell in cells}
+
+
+def _of_one_process(hardware: Hardware) -> Hardware:
+    """Return hardware of one process: the processes of one training do not live on to the next."""
+    if hardware.num_nodes != 1 or hardware.devices not in ("auto", "1"):
+        raise RecipeError(
+            "a study trains in one process at a time: give --devices 1, and --scheduler for several trainings at once"
+        )
+    return replace(hardware, devices="1")
 
 
 def _on_cluster(client: Any, cells: Sequence[Cell], work: Callable[[Cell], MeasuredCell]) -> Iterator[MeasuredCell]:
@@ -198,7 +212,8 @@ def run_cell(cell: Cell, out: Path, hardware: Hardware) -> MeasuredCell:
     run = out / cell.name
     try:
         recipe = make_recipe({**_with_runs(cell.recipe, out), "out": str(run)})
-        fit(recipe, hardware=hardware)
+        with _one_at_a_time:
+            fit(recipe, hardware=hardware)
         dataset = open_dataset(recipe.data)
         record = _record(run, dataset, cell)
     except JetforgeError as error:
@@ -215,6 +230,24 @@ def _with_runs(value: Any, out: Path) -> Any:
     if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
         return str(out / value[1:-1])
     return value
+
+
+def check_cells(cells: Sequence[Cell], out: Path) -> None:
+    """Refuse recipes that cannot be, before hours of trainings; whether their sources and teachers fit shows later.
+
+    Raises
+    ------
+    JetforgeError
+        With the name of the cell.
+    """
+    for cell in cells:
+        values = {key: value for key, value in cell.recipe.items() if "tagger" in cell.recipe or key != "transfer"}
+        if "tagger" not in values:
+            continue
+        try:
+            tagger_of(make_recipe({**_with_runs(values, out), "out": str(out / cell.name)}))
+        except JetforgeError as error:
+            raise type(error)(f"{cell.name}: {error}") from None
 
 
 def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
@@ -243,3 +276,12 @@ def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
     record = {"measured": what, "metrics": metrics, "num_parameters": tagger.num_parameters()}
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what an earlier call wrote down; nothing where it cannot be read: then it is found again."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

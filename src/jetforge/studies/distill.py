@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jetforge.errors import DataError
 from jetforge.evaluation.latency import Latency, measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.fit import Hardware
-from jetforge.studies.cells import MeasuredCell, run_cells
+from jetforge.studies.cells import MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.distill_grid import (
     DistillStudy,
     Lesson,
@@ -80,10 +81,12 @@ def run_distill(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
+    _check_jets(samples[study.sample], study.sample)
+    by_lesson = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
     cells = [teacher_cell(study, name) for name in study.teachers]
+    check_cells([*cells, *by_lesson.values()], out)
     on_stage(f"training   {len(cells)} teachers into {out / 'teachers'}")
     teachers = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
-    by_lesson = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
     on_stage(f"training   {len(by_lesson)} students into {out / 'cells'}")
     measured = run_cells(list(by_lesson.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     shutil.rmtree(out / "scores", ignore_errors=True)
@@ -95,6 +98,15 @@ def run_distill(
     report = out / "report.html"
     write_distill_report(study, by_name, done, latencies, rows, samples[study.sample], report, command)
     return DistillResult(by_name, done, latencies, rows, summary_of(rows), report)
+
+
+def _check_jets(dataset: Dataset, name: str) -> None:
+    """Refuse jets that rejections are not defined for, before anything is trained."""
+    if len(dataset.classes) != 2:
+        raise DataError(
+            f"samples.{name}: {dataset.path} has {len(dataset.classes)} classes; a study compares taggers of two"
+        )
+    dataset.parts("test")
 
 
 def latency_key(lesson: Lesson) -> str:
@@ -110,7 +122,7 @@ def _latencies(
     for lesson, cell in done.items():
         wanted.setdefault(latency_key(lesson), cell)
     path = out / LATENCY_NAME
-    kept = _read(path)
+    kept = read_record(path)
     record: dict[str, Any] = {}
     jets = None
     for name, cell in wanted.items():
@@ -124,11 +136,3 @@ def _latencies(
         record[name] = entry
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     return {name: Latency(**entry["found"]) for name, entry in record.items()}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

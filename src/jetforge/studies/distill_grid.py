@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from jetforge.errors import JetforgeError
-from jetforge.learning.sections import Section, TaggerSection, TrainingSection
+from jetforge.learning.sections import DistillMode, Section, TaggerSection, TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies.cells import Cell
 from jetforge.studies.study_file import Study
@@ -40,16 +40,6 @@ class StudentEntry(TaggerEntry):
     teachers: tuple[str, ...] | None = None
 
 
-class SoftTargets(Section):
-    """How students learn from teachers; see `jetforge.learning.distill`."""
-
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
-    weight: Annotated[float, Field(ge=0, le=1)] = 0.9
-    features: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    relations: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    unlabelled: str | None = None
-
-
 class DistillStudy(Study):
     """How much students gain by teachers, against their size, their latency, and what they see of each jet.
 
@@ -62,7 +52,7 @@ class DistillStudy(Study):
     students: Annotated[dict[str, StudentEntry], Field(min_length=1)]
     views: dict[str, dict[str, Any]] = Field(default={})
     seeds: _Count = 3
-    distill: SoftTargets = SoftTargets()
+    distill: DistillMode = DistillMode()
     training: TrainingSection = TrainingSection()
     efficiency: Literal["0.3", "0.5", "0.7", "0.8"] = "0.3"
 
@@ -70,9 +60,13 @@ class DistillStudy(Study):
     def _names_are_known(self) -> Self:
         if self.sample not in self.samples:
             raise ValueError(f"sample: there is no sample '{self.sample}'; they are {', '.join(self.samples)}")
-        for name in (ALONE,):
-            if name in self.teachers:
-                raise ValueError(f"'{name}' is a student without a teacher; give the teacher another name")
+        if ALONE in self.teachers:
+            raise ValueError(f"'{ALONE}' is a student without a teacher; give the teacher another name")
+        if FULL in self.views:
+            raise ValueError(f"views.{FULL}: this is what sees everything; give the view another name")
+        for name, entry in self.students.items():
+            if "view" in entry.representation:
+                raise ValueError(f"students.{name}.representation: what a student sees is one of the study's views")
         for name, settings in self.views.items():
             try:
                 JetView.from_dict(settings)
@@ -120,8 +114,8 @@ def teacher_cell(study: DistillStudy, name: str) -> Cell:
 def lessons(study: DistillStudy) -> Iterator[Lesson]:
     """Yield everything that is tried."""
     for name, student in study.students.items():
-        for view in student.views or (FULL, *study.views):
-            for teacher in (ALONE, *(student.teachers or study.teachers)):
+        for view in (FULL, *study.views) if student.views is None else student.views:
+            for teacher in (ALONE, *(study.teachers if student.teachers is None else student.teachers)):
                 for seed in range(1, study.seeds + 1):
                     yield Lesson(name, teacher, view, seed)
 

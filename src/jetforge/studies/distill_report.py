@@ -106,8 +106,8 @@ def write_distill_report(
     """
     level = study.efficiency
     figures: dict[str, list[Figure]] = {
-        "Rejection and latency": [_against(study, teachers, rows, "microseconds", "Microseconds a jet (network)")],
-        "Rejection and size": [_against(study, teachers, rows, "parameters", "Parameters")],
+        "Rejection and latency": _against(study, teachers, rows, "microseconds", "Microseconds a jet (network)"),
+        "Rejection and size": _against(study, teachers, rows, "parameters", "Parameters"),
     }
     tables: dict[str, Sequence[Mapping[str, Any]]] = {
         "What teachers are good for": [_shown(row, level) for row in rows],
@@ -143,8 +143,11 @@ def write_distill_report(
 
 def _against(
     study: DistillStudy, teachers: Mapping[str, MeasuredCell], rows: Sequence[Mapping[str, Any]], key: str, label: str
-) -> Figure:
-    """Draw the rejection of students alone and taught, and of teachers, against a number of theirs."""
+) -> list[Figure]:
+    """Draw the rejection of students alone and taught, and of teachers, against a number of theirs.
+
+    Nothing is drawn where no background is left anywhere.
+    """
     points: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
         for kind, name in (("alone", f"alone, {row['view']}"), ("taught", f"by {row['teacher']}, {row['view']}")):
@@ -158,7 +161,9 @@ def _against(
             x = own["microseconds"] * own["faster"] if key == "microseconds" else float(cell.num_parameters)
             points[f"teacher {name}"] = [(x, cell.rejection(study.efficiency), 0.0)]
     ylabel = rf"$1/\varepsilon_\mathrm{{B}}$ at $\varepsilon_\mathrm{{S}}$ = {study.efficiency}"
-    return plot_against(points, xlabel=label, ylabel=ylabel, log_x=True, log_y=True)
+    if not any(math.isfinite(y) for line in points.values() for _, y, _ in line):
+        return []
+    return [plot_against(points, xlabel=label, ylabel=ylabel, log_x=True, log_y=True)]
 
 
 def _shown(row: Mapping[str, Any], level: str) -> dict[str, str]:

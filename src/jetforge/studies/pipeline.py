@@ -69,6 +69,10 @@ def run_recipe(
         What `jetforge.generate`, `jetforge.fit` and `jetforge.evaluate` raise.
     """
     # A tagger that does not exist is better known before hours of generation than after.
+    if recipe.pretrain is not None:
+        raise RecipeError(
+            "pretrain: what is learnt without labels cannot be measured; train it with: jetforge pretrain"
+        )
     recipe, _ = with_teachers(with_source(recipe)[0])
     tagger_of(recipe)
     if recipe.generate is not None:

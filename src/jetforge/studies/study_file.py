@@ -70,13 +70,15 @@ def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = 
     if not isinstance(values, dict) or "study" not in values:
         raise RecipeError(f"{path}:1: a study says which it is; give study: {' or '.join(kinds)}")
     kind = values["study"]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         near = difflib.get_close_matches(str(kind), kinds, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(kinds)}"
         raise RecipeError(f"{path}:{line_of(root, ('study',))}: there is no study {kind!r}; {hint}")
     scales = values.pop("scales", None) or {}
+    if not isinstance(scales, dict):
+        raise RecipeError(f"{path}:{line_of(root, ('scales',))}: scales: must be a section with one section a scale")
     if scale != FULL_SCALE:
-        if not isinstance(scales, dict) or not isinstance(scales.get(scale), dict):
+        if not isinstance(scales.get(scale), dict):
             there = ", ".join(map(str, [FULL_SCALE, *scales]))
             raise RecipeError(f"{path}: it has no scale '{scale}'; there are {there}")
         values = _changed(values, scales[scale])
@@ -103,7 +105,7 @@ def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 def _by_number(values: Mapping[Any, Any]) -> bool:
     """Say whether a mapping is a list of numbers of jets, say, each with a value: such a list is replaced whole."""
-    return all(isinstance(key, int) for key in values)
+    return bool(values) and all(isinstance(key, int) for key in values)
 
 
 def _has(values: Any, location: tuple[Any, ...]) -> bool:

@@ -9,16 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jetforge.errors import DataError
 from jetforge.evaluation.latency import measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.fit import Hardware
+from jetforge.learning.kept_outputs import state_digest
 from jetforge.learning.transferability import Transferability, transferability
-from jetforge.studies.cells import MeasuredCell, run_cells
+from jetforge.studies.cells import MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.study_file import make_samples
 from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import (
+    SCRATCH,
     TransferStudy,
     Trial,
     architecture_of,
@@ -81,7 +84,7 @@ def run_transfer(
     Parameters
     ----------
     study
-        See `jetforge.studies.study_file.load_study`.
+        See `jetforge.load_study`.
     workers, on_generated
         For the generation, see `jetforge.generate`.
     scheduler
@@ -107,7 +110,9 @@ def run_transfer(
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
     tried = list(trials(study))
+    _check_jets(study, samples)
     cells = [source_cell(study, name) for name in study.sources]
+    check_cells([*cells, *(trial_cell(study, trial) for trial in tried if trial.source == SCRATCH)], out)
     on_stage(f"training   {len(cells)} sources into {out / 'sources'}")
     sources = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     on_stage("diagnosing how well the sources suit the target")
@@ -132,6 +137,21 @@ def run_transfer(
     return result
 
 
+def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:
+    """Refuse jets that the study cannot be made with, before anything is trained."""
+    target = samples[study.target]
+    for name in {study.target, *(source.sample for source in study.sources.values())}:
+        classes = samples[name].classes
+        if len(classes) != 2:
+            raise DataError(f"samples.{name}: it has {len(classes)} classes; a transfer study compares taggers of two")
+        samples[name].parts("test")
+    most = max(trial.num_jets for trial in trials(study))
+    if most > target.num_jets("train"):
+        raise DataError(
+            f"sizes: {most} jets are asked for, the target {target.path} has {target.num_jets('train')} to train on"
+        )
+
+
 def _representing(sources: Mapping[str, MeasuredCell], target: Dataset) -> dict[str, float]:
     """Return how long each source takes to represent a jet of the target, on one thread, in milliseconds."""
     jets = target.read("test", max_jets=_TIMED_JETS)
@@ -148,7 +168,7 @@ def _diagnose(
     path = out / DIAGNOSTICS_NAME
     num_jets = min(study.diagnostic_jets, target.num_jets("train"), target.num_jets("val"))
     key = {"target": target.fingerprint, "num_jets": num_jets}
-    kept = _read(path)
+    kept = read_record(path)
     found: dict[str, Transferability] = {}
     record: dict[str, Any] = {}
     for name in study.sources:
@@ -157,7 +177,7 @@ def _diagnose(
         if architecture_of(study, name) == name:
             wanted.append((f"{name}, {UNTRAINED}", _untrained(source)))
         for label, tagger in wanted:
-            what = {**key, "weights": _checksum(tagger)}
+            what = {**key, "weights": state_digest(tagger)}
             entry = kept.get(label)
             if not (isinstance(entry, dict) and entry.get("of") == what):
                 entry = {"of": what, "found": asdict(transferability(tagger, target, num_jets))}
@@ -174,21 +194,3 @@ def _untrained(source: Tagger) -> Tagger:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return create_tagger(source.name, representation=source.representation, **source.arguments).eval()
-
-
-def _checksum(tagger: Tagger) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for value in tagger.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what was found earlier; nothing where it cannot be read: then it is found again."""
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jetforge.events.presets import get_preset
 from jetforge.studies.transfer_grid import SCRATCH, TransferStudy
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def _other_signal(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dic
         sample = study.samples[study.sources[line.trial.source].sample]
         if sample.generate is None or target.generate is None:
             continue
-        signals = [{preset.split("-")[1] for preset in s.generate.presets} for s in (sample, target) if s.generate]
+        signals = [
+            {get_preset(name).jet_class for name in one.generate.presets} for one in (sample, target) if one.generate
+        ]
         scratch, tenth = _scratch_of(line, lines), _tenth(line, max(line.cells))
         if signals[0] == signals[1] or scratch is None or tenth not in scratch.cells:
             continue

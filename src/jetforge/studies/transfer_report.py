@@ -99,8 +99,8 @@ def write_transfer_report(
     sizes = sorted({size for line in lines for size in line.cells})
     figures: dict[str, list[Figure]] = {
         "What follows": [],  # its table comes first
-        "Area under the ROC curve": [_against_jets(lines, "AUC")],
-        "Background rejection": [_against_jets(lines, efficiency) for efficiency in _EFFICIENCIES],
+        "Area under the ROC curve": _against_jets(lines, "AUC"),
+        "Background rejection": [figure for level in _EFFICIENCIES for figure in _against_jets(lines, level)],
         "Number of epochs": _against_epochs(lines, sizes[-1]),
         "ROC curves": list(_roc_curves(lines, sizes, target)),
     }
@@ -118,9 +118,10 @@ def write_transfer_report(
         "seed, none is known.",
         "Area under the ROC curve": "Mean over seeds, with their standard deviation where there are several. Every "
         "tagger is measured on the same jets, so that differences are smaller than statistical errors of an AUC.",
-        "Training time": "Median of the epochs after the first; totals are the whole training: reading and "
-        "representing jets (declustering included), running a frozen backbone over them, all epochs, validation. "
-        "Published: an RTX 2080 Ti, preprocessing of 4.6 ms a jet not included (slides of arXiv:2203.06210).",
+        "Training time": "Median of the epochs after the first; totals are whole trainings: reading and representing "
+        "jets (declustering included), all epochs, validation. A frozen backbone runs once over the jets, which the "
+        "training with most jets and the first seed pays for; others read what it gave. Published: an RTX 2080 Ti, "
+        "preprocessing of 4.6 ms a jet not included (slides of arXiv:2203.06210).",
         "Does it transfer?": "Said before any training on the target, with the source as it is: AUC of a linear probe, "
         "LogME (arXiv:2102.11005), H-score (arXiv:2110.06893), CKA with the classes (arXiv:1905.00414) of what each "
         "boundary reads. Beside it the AUC that was then reached with the fewest jets.",
@@ -148,7 +149,8 @@ def _value(cell: MeasuredCell, what: str) -> float:
     return cell.auc if what == "AUC" else cell.rejection(what)
 
 
-def _against_jets(lines: Sequence[Series], what: str) -> Figure:
+def _against_jets(lines: Sequence[Series], what: str) -> list[Figure]:
+    """Draw AUC or rejection against the number of jets; nothing where no background is left anywhere."""
     points = {
         line.name: [
             (float(size), mean, 0.0 if math.isnan(error) else error)
@@ -160,7 +162,9 @@ def _against_jets(lines: Sequence[Series], what: str) -> Figure:
     label = "Area under the ROC curve"
     if what != "AUC":
         label = rf"$1/\varepsilon_\mathrm{{B}}$ at $\varepsilon_\mathrm{{S}}$ = {what}"
-    return plot_against(points, xlabel="Training jets", ylabel=label, log_x=True, log_y=what != "AUC")
+    if not any(math.isfinite(mean) for line in points.values() for _, mean, _ in line):
+        return []
+    return [plot_against(points, xlabel="Training jets", ylabel=label, log_x=True, log_y=what != "AUC")]
 
 
 def _against_epochs(lines: Sequence[Series], size: int) -> list[Figure]:
@@ -186,16 +190,19 @@ def _against_epochs(lines: Sequence[Series], size: int) -> list[Figure]:
 
 def _roc_curves(lines: Sequence[Series], sizes: Sequence[int], target: Dataset) -> Iterator[Figure]:
     """Yield for each architecture the curves with most jets, and those of a tenth, as ratios to scratch with most."""
-    labels = np.concatenate([fields["label"] for _, _, fields in each_part(target, "test", ["label"])])
+    names = [name for name in ("label", "weight") if name in target.manifest.jet_fields]
+    fields = [values for _, _, values in each_part(target, "test", names)]
+    labels = np.concatenate([values["label"] for values in fields])
+    weights = np.concatenate([values["weight"] for values in fields]) if "weight" in names else None
     for scratch in (line for line in lines if line.trial.source == SCRATCH):
         own = [line for line in lines if line.trial.architecture == scratch.trial.architecture]
         most = max(scratch.cells)
-        for size in (most, min(sizes, key=lambda size: abs(math.log(10 * size / most)))):
+        for size in dict.fromkeys((most, min(sizes, key=lambda size: abs(math.log(10 * size / most))))):
             curves = {f"{scratch.name}, {most:,} jets": scratch.cells[most][0]}
             curves |= {f"{line.name}, {size:,} jets": line.cells[size][0] for line in own if size in line.cells}
             if len(curves) > 1:
                 drawn = {
-                    name: roc_curve(labels, cell.scores(), signal_efficiency=_ROC_POINTS)
+                    name: roc_curve(labels, cell.scores(), weights, signal_efficiency=_ROC_POINTS)
                     for name, cell in curves.items()
                 }
                 yield plot_roc_ratio(drawn)
@@ -238,9 +245,9 @@ def _times(study: TransferStudy, lines: Sequence[Series], sizes: Sequence[int]) 
             row["ms a jet and epoch"] = f"{each:.4f}"
             row["scratch to it"] = "-" if base is None else f"{_milliseconds(base[0], most) / each:.1f}"
         row["published, ms"] = "-" if published[0] is None else f"{published[0]:.2f}"
-        for size, there in ((most, published[1]), (tenth, published[2])):
+        for size, there, number in ((most, published[1], "1e6"), (tenth, published[2], "1e5")):
             row[f"total for {size:,} jets"] = _clock(line.cells[size][0].seconds) if size in line.cells else "-"
-            row[f"published for {'1e6' if size == most else '1e5'}"] = there
+            row[f"published for {number}"] = there
         yield row
 
 
