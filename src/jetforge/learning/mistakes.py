@@ -95,7 +95,9 @@ def _describe(model: type[BaseModel], mistake: Any, place: Place) -> str:
         hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(known)}"
         return f"{where}: no such field; {hint}"
     if kind == "value_error":  # a rule of our own, which says it all
-        return f"{where}: {mistake['ctx']['error']}"
+        return f"{where if location else place(location).removesuffix(': ')}: {mistake['ctx']['error']}".removeprefix(
+            ": "
+        )
     shown = "nothing" if given is None else repr(given)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     return f"{where}: {_rule(model, mistake, location)}, not {shown}{_hint(mistake)}"
