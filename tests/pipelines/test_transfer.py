@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.datasets import write_dataset
+from helpers.written import atlas
 
 JETFORGE = Path(sys.executable).with_name("jetforge")
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,26 @@ def test_a_study_of_given_jets(folder, tmp_path):
     assert "it has no scale 'huge'; there are full, tiny" in refused("run", path, "--scale", "huge")
     assert "a study keeps what it has done" in refused("run", path, "--overwrite")
     assert "--scale is for studies" in refused("run", folder / "source/recipe.yaml", "--scale", "tiny")
+
+
+def test_teacher_and_students_of_atlas_from_files_to_the_report(tmp_path):
+    for kind, num in (("train", 200), ("test", 80)):
+        atlas.write(tmp_path, num, seed=num, kind=kind)
+    recipe = ROOT / "recipes/teacher-student-atlas.yaml"
+    # The commands at the head of the recipe, with the names of these files.
+    lines = [line.removeprefix("#").split() for line in recipe.read_text().splitlines() if line.startswith("#     ")]
+    assert [line[1] for line in lines] == ["convert", "convert", "merge"]
+    for _, *arguments in lines:
+        done(*(part.replace("_nominal_*", "_80030") for part in arguments), cwd=tmp_path)
+    text = done("run", recipe, "--scale", "small", cwd=tmp_path)
+    assert "student-20-coarse, trigger: " in text
+    study = tmp_path / "studies/teacher-student-atlas-small"
+    assert (study / "report.html").is_file()
+    student = json.loads((study / "cells/student-20-coarse/trigger/dense-seed1/tagger.json").read_text())
+    assert student["representation"]["max_length"] == 20
+    assert student["representation"]["view"]["leading"] == 20
+    measured = json.loads((study / "cells/student-20/full/alone-seed1/cell.json").read_text())
+    assert measured["metrics"]["num_jets"] == 80
 
 
 def test_mistakes_are_one_line(folder, tmp_path):

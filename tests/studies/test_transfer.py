@@ -28,7 +28,7 @@ def study_values(folder):
         "samples": {name: {"data": str(folder / name)} for name in ("new", "old", "w")},
         "sources": {
             "lundnet5-top": {"tagger": SMALL, "sample": "old"},
-            "lundnet5-w": {"tagger": SMALL, "sample": "w", "modes": ["finetuned"], "sizes": {100: 1}},
+            "lundnet5-w": {"tagger": SMALL, "sample": "w", "modes": ["finetuned"], "sizes": {12: 1}},
             "particlenet-top": {"tagger": CLOUD, "sample": "old", "modes": ["finetuned", "frozen"]},
         },
         "modes": {
@@ -37,6 +37,7 @@ def study_values(folder):
             "frozen-pooled": {"mode": "frozen", "boundary": "classifier"},
         },
         "sizes": {12: 1, 100: 2},
+        "epochs": {12: 3},
         "training": {"epochs": 2, "batch_size": 50},
         "diagnostic_jets": 20,
         "scales": {"tiny": {"sizes": {12: 1}, "sources": {"lundnet5-w": None}}},
@@ -77,7 +78,7 @@ def test_everything_is_tried_with_the_seeds_that_are_asked_for(done):
         ("lundnet5-top", ("finetuned", "frozen", "frozen-pooled")), ("particlenet-top", ("finetuned", "frozen")),
     ):  # fmt: skip
         expected |= {(source, source, m, s, n) for m in modes for s, k in ((12, 1), (100, 2)) for n in range(1, k + 1)}
-    expected.add(("lundnet5-top", "lundnet5-w", "finetuned", 100, 1))
+    expected.add(("lundnet5-top", "lundnet5-w", "finetuned", 12, 1))
     assert tried == expected
     assert list(result.trials) == list(trials(study))
 
@@ -87,6 +88,7 @@ def test_each_run_is_what_its_name_says(done):
     for trial, cell in result.trials.items():
         recipe = yaml.safe_load((cell.run / "recipe.yaml").read_text())
         assert (recipe["training"]["train_jets"], recipe["training"]["seed"]) == (trial.num_jets, trial.seed)
+        assert recipe["training"]["epochs"] == len(cell.epochs) == (3 if trial.num_jets == 12 else 2)
         if trial.source == "scratch":
             assert recipe["transfer"] is None
             continue
@@ -124,6 +126,13 @@ def test_findings_follow_from_the_numbers(done):
     row = next(r for r in result.findings if r["finding"].startswith("lundnet5-top, finetuned: with 12 jets"))
     assert f"{difference:+.5f}" in row["found"]
     assert row["holds"] == ("yes" if difference >= -0.001 else "no")
+    # This source was tried with the few jets alone: they are still compared with all jets from scratch.
+    w = aucs["lundnet5-w", "finetuned", 12, "lundnet5-top"][0]
+    row = next(r for r in result.findings if r["finding"].startswith("lundnet5-w, finetuned: with 12 jets as good"))
+    assert row["finding"].endswith("from scratch with 100, to within 0.001")
+    assert f"{w - np.mean(aucs['scratch', 'scratch', 100, 'lundnet5-top']):+.5f}" in row["found"]
+    row = next(r for r in result.findings if r["finding"].startswith("lundnet5-w, finetuned: another signal helps"))
+    assert f"{w - aucs['scratch', 'scratch', 12, 'lundnet5-top'][0]:+.5f}" in row["found"]
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):

@@ -127,13 +127,14 @@ def run_transfer(
         {name: sources[f"sources/{name}"] for name in study.sources},
         trials_done,
         diagnostics,
-        findings(study, series_of(trials_done)),
+        findings(study, series_of(trials_done), {name: sample.classes for name, sample in samples.items()}),
         out / "report.html",
     )
     representing = _representing(result.sources, samples[study.target])
     write_transfer_report(
-        study, result.sources, result.trials, diagnostics, representing, samples[study.target], result.report, command
-    )
+        study, result.sources, result.trials, diagnostics, representing, result.findings, samples[study.target],
+        result.report, command,
+    )  # fmt: skip
     return result
 
 

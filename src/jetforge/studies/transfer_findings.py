@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jetforge.events.presets import get_preset
 from jetforge.studies.transfer_grid import SCRATCH, TransferStudy
 
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
 CLOSE = 0.001
 
 
-def findings(study: TransferStudy, lines: Sequence[Series]) -> list[dict[str, str]]:
+def findings(
+    study: TransferStudy, lines: Sequence[Series], classes: Mapping[str, Sequence[str]]
+) -> list[dict[str, str]]:
     """Return the findings that the trials say something of, as rows of a table.
 
     Parameters
@@ -28,20 +29,30 @@ def findings(study: TransferStudy, lines: Sequence[Series]) -> list[dict[str, st
         What was tried.
     lines
         What it gave.
+    classes
+        Those of each sample, by its name.
 
     Returns
     -------
     list of dict
         ``finding``, what was ``found``, and whether it ``holds``.
     """
-    return [*_few_jets(study, lines), *_frozen(study, lines), *_other_signal(study, lines), *_few_epochs(study, lines)]
+    return [
+        *_few_jets(study, lines),
+        *_frozen(study, lines),
+        *_other_signal(study, lines, classes),
+        *_few_epochs(study, lines),
+    ]
 
 
 def _few_jets(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
     for line in _of_mode(study, lines, "finetune"):
-        scratch, most = _scratch_of(line, lines), max(line.cells)
+        scratch = _scratch_of(line, lines)
+        if scratch is None:
+            continue
+        most = max(scratch.cells)
         tenth = _tenth(line, most)
-        if scratch is None or most not in scratch.cells or tenth == most:
+        if tenth == most:
             continue
         difference, error = _difference(line.cells[tenth], scratch.cells[most])
         yield _row(
@@ -57,7 +68,7 @@ def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str,
         scratch = _scratch_of(line, lines)
         if scratch is None:
             continue
-        most = max(line.cells)
+        most = max(scratch.cells)
         tenth = _tenth(line, most)
         if tenth in scratch.cells and tenth != most:
             difference, error = _difference(line.cells[tenth], scratch.cells[tenth])
@@ -66,7 +77,7 @@ def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str,
                 f"AUC {difference:+.5f}{_error(error)}",
                 difference >= 0,
             )
-        if most in scratch.cells:
+        if most in line.cells:
             losses[line.name] = (line, _difference(scratch.cells[most], line.cells[most]))
     yield from _compare_losses(study, losses)
 
@@ -88,18 +99,16 @@ def _compare_losses(
             )
 
 
-def _other_signal(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
+def _other_signal(
+    study: TransferStudy, lines: Sequence[Series], classes: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, str]]:
     """Yield for each source of another signal whether it helps where there are few jets."""
-    target = study.samples[study.target]
     for line in _of_mode(study, lines, "finetune"):
-        sample = study.samples[study.sources[line.trial.source].sample]
-        if sample.generate is None or target.generate is None:
+        scratch = _scratch_of(line, lines)
+        if scratch is None or set(classes[study.sources[line.trial.source].sample]) == set(classes[study.target]):
             continue
-        signals = [
-            {get_preset(name).jet_class for name in one.generate.presets} for one in (sample, target) if one.generate
-        ]
-        scratch, tenth = _scratch_of(line, lines), _tenth(line, max(line.cells))
-        if signals[0] == signals[1] or scratch is None or tenth not in scratch.cells:
+        tenth = _tenth(line, max(scratch.cells))
+        if tenth not in scratch.cells:
             continue
         difference, error = _difference(line.cells[tenth], scratch.cells[tenth])
         yield _row(

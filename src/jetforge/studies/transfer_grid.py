@@ -43,7 +43,8 @@ class SourceSection(Section):
 class TransferStudy(Study):
     """Which sources help with a target task, by which mode of transfer, with how many jets (arXiv:2203.06210).
 
-    ``sizes`` maps numbers of training jets to numbers of seeds. Each tagger of a source is also trained from scratch.
+    ``sizes`` maps numbers of training jets to numbers of seeds, ``epochs`` some of them to epochs other than those of
+    ``training``. Each tagger of a source is also trained from scratch.
     """
 
     study: Literal["transfer"]
@@ -51,6 +52,7 @@ class TransferStudy(Study):
     sources: Annotated[dict[str, SourceSection], Field(min_length=1)]
     modes: Annotated[dict[str, ModeEntry], Field(min_length=1)]
     sizes: Annotated[dict[_Count, _Count], Field(min_length=1)]
+    epochs: dict[_Count, _Count] = Field(default={})
     training: TrainingSection = TrainingSection()
     diagnostic_jets: _Count = 2000
 
@@ -158,6 +160,8 @@ def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
     """Return the training of a trial."""
     source = study.sources[trial.architecture if trial.source == SCRATCH else trial.source]
     training = {**_training(study, source), "train_jets": trial.num_jets, "seed": trial.seed}
+    if trial.num_jets in study.epochs:
+        training["epochs"] = study.epochs[trial.num_jets]
     recipe: dict[str, Any] = {"data": study.samples[study.target].data, "training": training}
     if trial.source == SCRATCH:
         recipe |= {"tagger": source.tagger.model_dump(), "representation": source.representation}

@@ -17,7 +17,6 @@ from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.fields import each_part
 from jetforge.learning.transferability import Transferability
 from jetforge.studies.cells import MeasuredCell
-from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import SCRATCH, TransferStudy, Trial
 
 # The slides of arXiv:2203.06210: one RTX 2080 Ti, preprocessing not included. Milliseconds a jet and epoch; hours,
@@ -72,8 +71,8 @@ def series_of(trials: Trials) -> list[Series]:
 
 def write_transfer_report(
     study: TransferStudy, sources: Mapping[str, MeasuredCell], trials: Trials,
-    diagnostics: Mapping[str, Transferability], representing: Mapping[str, float], target: Dataset, path: Path,
-    command: str,
+    diagnostics: Mapping[str, Transferability], representing: Mapping[str, float],
+    findings: Sequence[Mapping[str, str]], target: Dataset, path: Path, command: str,
 ) -> None:  # fmt: skip
     """Write the page; see `jetforge.studies.transfer.run_transfer`.
 
@@ -83,6 +82,8 @@ def write_transfer_report(
         What was done.
     representing
         Milliseconds on one thread in which each source represents a jet of the target.
+    findings
+        What follows, as rows of a table.
     target
         The jets that everything was measured on.
     path
@@ -105,7 +106,7 @@ def write_transfer_report(
         "ROC curves": list(_roc_curves(lines, sizes, target)),
     }
     tables: dict[str, Sequence[Mapping[str, object]]] = {
-        "What follows": findings(study, lines),
+        "What follows": findings,
         "Area under the ROC curve": list(_table(lines, sizes, "AUC")),
         "Background rejection": [row for e in _EFFICIENCIES for row in _table(lines, sizes, e)],
         "Training time": list(_times(study, lines, sizes)),
