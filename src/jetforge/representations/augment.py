@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jetforge.jets.jets import Jets
-
-Floats = NDArray[np.float64]
+from jetforge.representations._angles import Angles, Floats, pseudorapidity, wrapped
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,11 @@ class Augmentation:
 
     def __call__(self, jets: Jets, random: np.random.Generator) -> Jets:
         """Return changed jets with the same fields; columns beside the momenta go along."""
-        flat = jets.flat
         sizes = np.diff(jets.offsets)
         jet = np.repeat(np.arange(len(jets)), sizes)
-        pt = np.hypot(flat.px, flat.py)
-        safe = np.where(pt > 0, pt, 1e-12)
-        eta, phi = np.arcsinh(flat.pz / safe), np.arctan2(flat.py, flat.px)
-        mass = np.sqrt(np.maximum(flat.energy**2 - pt**2 - flat.pz**2, 0.0))
+        pt, eta, phi, mass = Angles.of(jets.flat)
         axis_eta, axis_phi = _axis(jets)
-        deta, dphi = eta - axis_eta[jet], _wrapped(phi - axis_phi[jet])
+        deta, dphi = eta - axis_eta[jet], wrapped(phi - axis_phi[jet])
         if self.rotate:
             angle = random.uniform(0, 2 * np.pi, len(jets))[jet]
             cosine, sine = np.cos(angle), np.sin(angle)
@@ -62,10 +57,7 @@ class Augmentation:
         rows, share = self._split(len(pt), random)
         pt, mass = (pt[rows] * share, mass[rows] * share)
         eta, phi = (axis_eta[jet] + deta)[rows], (axis_phi[jet] + dphi)[rows]
-        pz = pt * np.sinh(eta)
-        columns: dict[str, Any] = {
-            "px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "energy": np.sqrt(pt**2 + pz**2 + mass**2),
-        }  # fmt: skip
+        columns: dict[str, Any] = {**Angles(pt, eta, phi, mass).columns()}
         for name, column in jets.columns.items():
             if name not in (*columns, "mass"):
                 columns[name] = column[rows]
@@ -89,10 +81,4 @@ def _axis(jets: Jets) -> tuple[Floats, Floats]:
     px, py, pz = (
         np.add.reduceat(np.append(column, 0.0), jets.offsets[:-1]) * there for column in (flat.px, flat.py, flat.pz)
     )
-    pt = np.hypot(px, py)
-    return np.arcsinh(pz / np.where(pt > 0, pt, 1e-12)), np.arctan2(py, px)
-
-
-def _wrapped(phi: Floats) -> Floats:
-    """Return azimuths in (-pi, pi]."""
-    return np.pi - (np.pi - phi) % (2 * np.pi)
+    return pseudorapidity(np.hypot(px, py), pz), np.arctan2(py, px)

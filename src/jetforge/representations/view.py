@@ -13,8 +13,7 @@ from scipy.special import ndtri
 
 from jetforge.errors import JetforgeError
 from jetforge.jets.jets import Jets
-
-Floats = NDArray[np.float64]
+from jetforge.representations._angles import Angles, Floats, wrapped
 
 # Of splitmix64, whose outputs pass every test of randomness for consecutive inputs.
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -155,21 +154,15 @@ class _Seen:
 
     @classmethod
     def of(cls, jets: Jets) -> "_Seen":
-        flat = jets.flat
-        pt = np.hypot(flat.px, flat.py)
-        eta = np.arcsinh(flat.pz / np.where(pt > 0, pt, 1e-12))
-        squared = flat.energy**2 - pt**2 - flat.pz**2
         others = {name: c for name, c in jets.columns.items() if name not in ("px", "py", "pz", "energy", "mass")}
-        return cls(
-            np.repeat(np.arange(len(jets)), np.diff(jets.offsets)), len(jets), pt, eta, np.arctan2(flat.py, flat.px),
-            np.sqrt(np.maximum(squared, 0.0)), others,
-        )  # fmt: skip
+        jet = np.repeat(np.arange(len(jets)), np.diff(jets.offsets))
+        return cls(jet, len(jets), *Angles.of(jets.flat), others)
 
     def changed(self, pt: Floats | None = None, eta: Floats | None = None, phi: Floats | None = None) -> "_Seen":
         """Return the same with other momenta; a mass shrinks and grows with the transverse momentum."""
         pt = self.pt if pt is None else pt
         scale = pt / np.where(self.pt > 0, self.pt, 1.0)
-        phi = self.phi if phi is None else _wrapped(phi)
+        phi = self.phi if phi is None else wrapped(phi)
         return _Seen(
             self.jet, self.num_jets, pt, self.eta if eta is None else eta, phi, self.mass * scale, self.columns
         )
@@ -191,7 +184,7 @@ class _Seen:
         cells, first, where = np.unique(cell, return_index=True, return_inverse=True)
         energy = np.bincount(where, np.hypot(self.pt * np.cosh(self.eta), self.mass), minlength=len(cells))
         eta = (np.floor(self.eta[first] / size) + 0.5) * size
-        phi = _wrapped((column[first] + 0.5) * size - np.pi)
+        phi = wrapped((column[first] + 0.5) * size - np.pi)
         return _Seen(self.jet[first], self.num_jets, energy / np.cosh(eta), eta, phi, np.zeros(len(cells)), {})
 
     def ranks(self) -> NDArray[np.int64]:
@@ -205,20 +198,8 @@ class _Seen:
     def jets(self, like: Jets) -> Jets:
         """Return the constituents as jets with the fields of others."""
         offsets = np.concatenate([[0], np.cumsum(np.bincount(self.jet, minlength=self.num_jets))])
-        pz = self.pt * np.sinh(self.eta)
-        columns = {
-            "px": self.pt * np.cos(self.phi),
-            "py": self.pt * np.sin(self.phi),
-            "pz": pz,
-            "energy": np.sqrt(self.pt**2 + pz**2 + self.mass**2),
-            **self.columns,
-        }
+        columns = {**Angles(self.pt, self.eta, self.phi, self.mass).columns(), **self.columns}
         return Jets(offsets, columns, like.fields)
-
-
-def _wrapped(phi: Floats) -> Floats:
-    """Return azimuths in (-pi, pi]."""
-    return np.pi - (np.pi - phi) % (2 * np.pi)
 
 
 def _normal(seen: _Seen, seed: int, number: int) -> Floats:

@@ -6,31 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from jetforge.errors import JetforgeError
-from jetforge.learning.sections import DistillMode, Section, TaggerSection, TrainingSection
+from jetforge.learning.sections import DistillMode, TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies.cells import Cell
-from jetforge.studies.study_file import Study
+from jetforge.studies.study_file import Study, TaggerEntry
 from jetforge.taggers import create_tagger
 
 ALONE = "alone"
 FULL = "full"
 _Count = Annotated[int, Field(gt=0)]
-
-
-class TaggerEntry(Section):
-    """A tagger with what it reads and how it is trained, where that differs from the study's."""
-
-    tagger: TaggerSection
-    representation: dict[str, Any] = Field(default={})
-    training: TrainingSection = TrainingSection()
-
-    @field_validator("tagger", mode="before")
-    @classmethod
-    def _a_name_is_enough(cls, tagger: Any) -> Any:
-        return {"name": tagger} if isinstance(tagger, str) else tagger
 
 
 class StudentEntry(TaggerEntry):

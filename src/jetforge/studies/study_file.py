@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from jetforge.errors import RecipeError
 from jetforge.events.generate import generate
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.learning.mistakes import Model, validated
-from jetforge.learning.sections import GenerateSection, Section
+from jetforge.learning.sections import GenerateSection, Section, TaggerSection, TrainingSection
 from jetforge.yaml_files import line_of, read_yaml
 
 FULL_SCALE = "full"
@@ -25,6 +25,19 @@ class SampleSection(Section):
 
     data: str
     generate: GenerateSection | None = None
+
+
+class TaggerEntry(Section):
+    """A tagger with what it reads and how it is trained, where that differs from the study's."""
+
+    tagger: TaggerSection
+    representation: dict[str, Any] = Field(default={})
+    training: TrainingSection = TrainingSection()
+
+    @field_validator("tagger", mode="before")
+    @classmethod
+    def _a_name_is_enough(cls, tagger: Any) -> Any:
+        return {"name": tagger} if isinstance(tagger, str) else tagger
 
 
 class Study(Section):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from jetforge.errors import JetforgeError, RecipeError
-from jetforge.learning.sections import Section, TaggerSection, TrainingSection, TransferMode
+from jetforge.learning.sections import TrainingSection, TransferMode
 from jetforge.studies.cells import Cell
-from jetforge.studies.study_file import Study
+from jetforge.studies.study_file import Study, TaggerEntry
 from jetforge.taggers import create_tagger
 
 SCRATCH = "scratch"
@@ -24,20 +24,12 @@ class ModeEntry(TransferMode):
     sizes: dict[_Count, _Count] | None = None
 
 
-class SourceSection(Section):
+class SourceEntry(TaggerEntry):
     """A source task: which tagger learns it, on which sample, and what is tried from it on the target."""
 
-    tagger: TaggerSection
     sample: str
-    representation: dict[str, Any] = Field(default={})
     modes: tuple[str, ...] | None = None
     sizes: dict[_Count, _Count] | None = None
-    training: TrainingSection = TrainingSection()
-
-    @field_validator("tagger", mode="before")
-    @classmethod
-    def _a_name_is_enough(cls, tagger: Any) -> Any:
-        return {"name": tagger} if isinstance(tagger, str) else tagger
 
 
 class TransferStudy(Study):
@@ -49,7 +41,7 @@ class TransferStudy(Study):
 
     study: Literal["transfer"]
     target: str
-    sources: Annotated[dict[str, SourceSection], Field(min_length=1)]
+    sources: Annotated[dict[str, SourceEntry], Field(min_length=1)]
     modes: Annotated[dict[str, ModeEntry], Field(min_length=1)]
     sizes: Annotated[dict[_Count, _Count], Field(min_length=1)]
     epochs: dict[_Count, _Count] = Field(default={})
@@ -180,7 +172,7 @@ def backbone_folder(trial: Trial) -> str:
     return f"backbones/{trial.source}-{trial.mode}"
 
 
-def _training(study: TransferStudy, source: SourceSection) -> dict[str, Any]:
+def _training(study: TransferStudy, source: SourceEntry) -> dict[str, Any]:
     """Return the training of a source: the study's, with what the source says itself in its place."""
     own = source.training.model_dump(exclude_unset=True)
     return {**study.training.model_dump(), **own}
