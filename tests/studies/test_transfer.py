@@ -110,6 +110,9 @@ def test_numbers_of_the_report_are_those_of_the_cells(done):
     assert "03:48:15" in page  # the published time beside ours
     assert "jetforge run study.yaml" in page
     assert page.count("<figure") >= 6
+    figures = {path.name for path in (result.report.parent / "figures").iterdir()}
+    assert len(figures) == 2 * page.count("<figure")
+    assert {"area-under-the-roc-curve.pdf", "number-of-epochs.png", "number-of-epochs-2.png"} <= figures
     assert len(pair[0].scores()) == 25
     holds = re.findall(r"<td>(yes|no)</td>", page)
     assert len(holds) == len(result.summary) >= 6

@@ -12,7 +12,7 @@ from jetforge.evaluation.plots import (
     plot_roc,
     plot_scores,
 )
-from jetforge.evaluation.report import write_report
+from jetforge.evaluation.report import save_figures, write_report
 from jetforge.evaluation.roc import Auc, RocCurve, background_rejection, roc_curve
 from jetforge.evaluation.tables import bin_table, format_error, format_rejection, rejection_table
 from jetforge.physics.lund.plane import LundDensity, lund_density
@@ -46,5 +46,6 @@ __all__ = [
     "rejection_by_bin",
     "rejection_table",
     "roc_curve",
+    "save_figures",
     "write_report",
 ]

@@ -134,6 +134,39 @@ def write_report(
     return path
 
 
+def save_figures(figures: Mapping[str, Figure | Sequence[Figure]], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the figures of a report as files, each as PDF and as PNG.
+
+    Parameters
+    ----------
+    figures : mapping of heading to Figure or sequence of Figures
+        As for `write_report`.
+    folder : path
+        Made if missing. A file is called by its heading in small letters, with a number from the second of a heading
+        on, as in ``roc-curves.pdf`` and ``roc-curves-2.pdf``.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    JetforgeError
+        A file cannot be written.
+    """
+    written = []
+    for heading, drawn in figures.items():
+        name = "-".join(re.findall(r"[a-z0-9]+", heading.lower()))
+        for number, figure in enumerate([drawn] if isinstance(drawn, Figure) else drawn, start=1):
+            stem = name if number == 1 else f"{name}-{number}"
+            for kind, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": _PNG_DPI})):
+                path = Path(folder) / f"{stem}.{kind}"
+                write_atomically(path, _drawn(figure, format=kind, **options))
+                written.append(path)
+    return written
+
+
 def _headline(metrics: Mapping[str, Any]) -> str:
     counts = [f"{metrics['num_jets']:,} jets"] if "num_jets" in metrics else []
     for key in ("num_signal", "num_background"):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from jetforge.evaluation.comparison_plots import plot_against
 from jetforge.evaluation.latency import Latency
-from jetforge.evaluation.report import write_report
+from jetforge.evaluation.report import save_figures, write_report
 from jetforge.jets.dataset import Dataset
 from jetforge.studies.cells import MeasuredCell
 from jetforge.studies.distill_grid import ALONE, FULL, DistillStudy, Lesson
@@ -97,7 +97,7 @@ def write_distill_report(
     study: DistillStudy, teachers: Mapping[str, MeasuredCell], lessons: Lessons, latencies: Mapping[str, Latency],
     rows: Sequence[Mapping[str, Any]], dataset: Dataset, path: Path, command: str,
 ) -> None:  # fmt: skip
-    """Write the page; see `jetforge.studies.distill.run_distill`.
+    """Write the page, and its figures beside it; see `jetforge.studies.distill.run_distill`.
 
     Raises
     ------
@@ -139,6 +139,7 @@ def write_distill_report(
         },
         command=command,
     )
+    save_figures(figures, path.parent / "figures")
 
 
 def _against(

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jetforge.evaluation.comparison_plots import plot_against, plot_roc_ratio
-from jetforge.evaluation.report import write_report
+from jetforge.evaluation.report import save_figures, write_report
 from jetforge.evaluation.roc import roc_curve
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.fields import each_part
@@ -74,7 +74,7 @@ def write_transfer_report(
     diagnostics: Mapping[str, Transferability], representing: Mapping[str, float],
     findings: Sequence[Mapping[str, str]], target: Dataset, path: Path, command: str,
 ) -> None:  # fmt: skip
-    """Write the page; see `jetforge.studies.transfer.run_transfer`.
+    """Write the page, and its figures beside it; see `jetforge.studies.transfer.run_transfer`.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ def write_transfer_report(
         },
         command=command,
     )
+    save_figures(figures, path.parent / "figures")
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
