@@ -97,7 +97,9 @@ def test_gains_follow_from_the_cells(done):
     assert f"{result.gains[0]['gain']:.2f} ± {result.gains[0]['gain_error']:.2f}" in page
     for heading in ("Rejection and latency", "Rejection and size", "What teachers are good for", "Published"):
         assert f"<h2>{heading}</h2>" in page
-    assert page.count("<figure") == 2
+    assert "<h2>Rejection and what is seen</h2>" in page
+    assert page.count("<figure") == 3
+    assert len(list((result.report.parent / "figures").iterdir())) == 6
     assert result.summary[-1].startswith("within 20% of the teacher's rejection, 20 times as fast: ")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from jetforge.errors import DataError
 from jetforge.evaluation.plots import plain, set_title
@@ -56,7 +57,7 @@ def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure
 
 def plot_against(
     series: Mapping[str, Sequence[tuple[float, float, float]]], *, xlabel: str, ylabel: str, log_x: bool = False,
-    log_y: bool = False, level: tuple[str, float] | None = None, title: str = "",
+    log_y: bool = False, level: tuple[str, float] | None = None, names: Sequence[str] = (), title: str = "",
 ) -> Figure:  # fmt: skip
     """Draw numbers with errors against what was varied.
 
@@ -68,6 +69,8 @@ def plot_against(
         Of the axes.
     level : name and y, optional
         A horizontal line.
+    names : sequence of str, optional
+        What x = 0, 1, ... stand for, where they are no numbers.
     title : str
         Written above the frame.
 
@@ -91,6 +94,9 @@ def plot_against(
             axes.axhline(level[1], color="0.55", linewidth=1.2, linestyle=":", label=plain(level[0]))
         axes.set_xscale("log" if log_x else "linear")
         axes.set_yscale("log" if log_y else "linear")
+        if names:
+            axes.set_xticks(range(len(names)), [plain(name) for name in names], minor=False)
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.legend(loc="best", fontsize=9)

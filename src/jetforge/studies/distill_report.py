@@ -108,7 +108,9 @@ def write_distill_report(
     figures: dict[str, list[Figure]] = {
         "Rejection and latency": _against(study, teachers, rows, "microseconds", "Microseconds a jet (network)"),
         "Rejection and size": _against(study, teachers, rows, "parameters", "Parameters"),
+        "Rejection and what is seen": _against_views(study, rows),
     }
+    figures = {heading: drawn for heading, drawn in figures.items() if drawn}
     tables: dict[str, Sequence[Mapping[str, Any]]] = {
         "What teachers are good for": [_shown(row, level) for row in rows],
         "Teachers": [_teacher_row(name, cell, latencies[name]) for name, cell in teachers.items()],
@@ -145,10 +147,7 @@ def write_distill_report(
 def _against(
     study: DistillStudy, teachers: Mapping[str, MeasuredCell], rows: Sequence[Mapping[str, Any]], key: str, label: str
 ) -> list[Figure]:
-    """Draw the rejection of students alone and taught, and of teachers, against a number of theirs.
-
-    Nothing is drawn where no background is left anywhere.
-    """
+    """Draw the rejection of students alone and taught, and of teachers, against a number of theirs."""
     points: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
         for kind, name in (("alone", f"alone, {row['view']}"), ("taught", f"by {row['teacher']}, {row['view']}")):
@@ -161,10 +160,30 @@ def _against(
         if own is not None:
             x = own["microseconds"] * own["faster"] if key == "microseconds" else float(cell.num_parameters)
             points[f"teacher {name}"] = [(x, cell.rejection(study.efficiency), 0.0)]
-    ylabel = rf"$1/\varepsilon_\mathrm{{B}}$ at $\varepsilon_\mathrm{{S}}$ = {study.efficiency}"
+    return _drawn(study, points, label, log_x=True)
+
+
+def _against_views(study: DistillStudy, rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
+    """Draw the rejection of each student alone and taught against what it sees, where that is varied."""
+    views = (FULL, *study.views)
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        for kind, name in (("alone", f"{row['student']}, alone"), ("taught", f"{row['student']}, by {row['teacher']}")):
+            error = row[f"{kind}_error"]
+            point = (float(views.index(row["view"])), row[kind], 0.0 if math.isnan(error) else error)
+            if point not in points.setdefault(name, []):
+                points[name].append(point)
+    return _drawn(study, {name: line for name, line in points.items() if len(line) > 1}, "What is seen", names=views)
+
+
+def _drawn(
+    study: DistillStudy, points: Mapping[str, Sequence[tuple[float, float, float]]], xlabel: str, **look: Any
+) -> list[Figure]:
+    """Return a figure of rejections; nothing where no background is left anywhere."""
     if not any(math.isfinite(y) for line in points.values() for _, y, _ in line):
         return []
-    return [plot_against(points, xlabel=label, ylabel=ylabel, log_x=True, log_y=True)]
+    ylabel = rf"$1/\varepsilon_\mathrm{{B}}$ at $\varepsilon_\mathrm{{S}}$ = {study.efficiency}"
+    return [plot_against(points, xlabel=xlabel, ylabel=ylabel, log_y=True, **look)]
 
 
 def _shown(row: Mapping[str, Any], level: str) -> dict[str, str]:
