@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jetforge.physics.by_name.observed import observables
     from jetforge.physics.images.pixels import jet_images
     from jetforge.physics.lund import lund_tree
-    from jetforge.studies import load_study, run_recipe, run_study
+    from jetforge.studies import load_study, plan_study, run_recipe, run_study
     from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "observables",
     "open",
     "pixel_images",
+    "plan_study",
     "reweight",
     "run_recipe",
     "run_study",
@@ -91,6 +92,7 @@ _HOME = {
     "observables": "jetforge.physics.by_name.observed",
     "open": "jetforge.jets",
     "pixel_images": "jetforge.jets.pixels",
+    "plan_study": "jetforge.studies",
     "reweight": "jetforge.jets.edit.reweight",
     "run_recipe": "jetforge.studies",
     "run_study": "jetforge.studies",

@@ -181,7 +181,10 @@ def test_views_are_new_in_each_epoch_and_the_same_again(data):
         ({"training": {"label_smoothing": 0.1}}, "training.label_smoothing is of labels"),
         ({"training": {"auxiliary": {"target": "mass"}}}, "training.auxiliary does not go with pretrain"),
         ({"tagger": {"name": "boosted_trees", "arguments": {}}}, "pretrain: boosted_trees learns by no gradients"),
-        ({"tagger": {"name": "hldnn", "arguments": {}}}, "hldnn embeds jets, not their elements in the light of each"),
+        ({"tagger": {"name": "hldnn", "arguments": {}}}, "hldnn embeds jets, not elements in the light of each"),
+        ({"rotate": False}, "rotate is for the objective contrastive, not for masked; leave it out"),
+        ({"objective": "contrastive", "mask": 0.5}, "mask is for the objective masked, not for contrastive"),
+        ({"objective": "contrastive", "training": {"batch_size": 1}}, "contrastive tells the jets of a batch apart"),
     ],
 )
 def test_settings_that_make_no_sense(data, tmp_path, settings, message):

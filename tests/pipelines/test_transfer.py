@@ -93,13 +93,20 @@ def test_a_study_of_given_jets(folder, tmp_path):
     }  # fmt: skip
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study))
+    assert "0 of 2 trainings done" in done("run", path, "--scale", "tiny", "--dry-run")
+    assert not (tmp_path / "study").exists()
     text = done("run", path, "--scale", "tiny")
     assert "1/2  cells/lundnet3-top/frozen/50-seed1" in text
     assert text.rstrip().endswith(f"report   {tmp_path / 'study' / 'report.html'}")
+    plan = done("run", path, "--scale", "tiny", "--dry-run").splitlines()
+    assert "done   cells/lundnet3-top/frozen/50-seed1" in plan
+    assert plan[-1] == "2 of 2 trainings done"
+    assert "1/2  cells/lundnet3-top/frozen/50-seed1, kept" in done("run", path, "--scale", "tiny")
     page = (tmp_path / "study/report.html").read_text()
     assert f"jetforge run {path} --scale tiny" in page
     assert "it has no scale 'huge'; there are full, tiny" in refused("run", path, "--scale", "huge")
     assert "a study keeps what it has done" in refused("run", path, "--overwrite")
+    assert "--dry-run is for studies" in refused("run", folder / "source/recipe.yaml", "--dry-run")
     assert "--scale is for studies" in refused("run", folder / "source/recipe.yaml", "--scale", "tiny")
 
 
@@ -133,6 +140,22 @@ def test_mistakes_are_one_line(folder, tmp_path):
         (("finetune", "source", *out, "--train-jets", 1000), "1000 jets of the split 'train' are asked for"),
         (("finetune", "source", "--data", "nowhere", "--out", tmp_path / "run"), "nowhere: no such directory"),
         (("finetune", "source", *out, "--set", "representation.variables=[ln_m]"), "representation.variables"),
+        (
+            ("finetune", "source", "--data", "new", "--out", "source", "--overwrite"),
+            "is transfer.source itself, which would be",
+        ),
+        (
+            ("finetune", "source", *out, "--set", "tagger.arguments.hidden=8"),
+            "the tagger is that of source; leave it out",
+        ),
+        (("finetune", "source", *out, "--not-cached"), "--not-cached is for --mode frozen, not for finetune"),
+        (("distill", "source", "hldnn", "--data", "new", "--out", "source"), "is distill.teachers itself"),
+        (("distill", "source", "hldnn", *out, "--teacher", "source"), "source is given twice"),
+        (
+            ("distill", "source", "hldnn", *out, "--weight", 1, "--label-smoothing", 0.1),
+            "which distill.weight 1 leaves out",
+        ),
+        (("pretrain", "hldnn", *out, "--objective", "contrastive", "--mask", 0.3), "--mask is for --objective masked"),
         (("distill", "source", "dense_studnt", *out), "unknown tagger 'dense_studnt'; did you mean dense_student"),
         (("distill", "source", "hldnn", "--data", "w", "--out", tmp_path / "run"), "tells qcd, top apart"),
         (("distill", "source", "hldnn", *out, "--set", "representation.view.leadin=5"), "did you mean leading?"),
@@ -141,6 +164,7 @@ def test_mistakes_are_one_line(folder, tmp_path):
     ):
         assert words in refused(*arguments, cwd=folder)
     assert not (tmp_path / "run/tagger.json").exists()
+    assert (folder / "source/tagger.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -60,11 +60,15 @@ def finetune(
 
     It is trained as its source was, but for what the options say.
     """
+    from jetforge.errors import RecipeError
     from jetforge.learning.fit import Hardware
     from jetforge.learning.recipe import make_recipe
     from jetforge.learning.transfer import training_of_source
 
-    training = training_of_source(source) | options.given(
+    inherited = training_of_source(source)
+    if not inherited:
+        print(f"{source}: no recipe of a training; what is not given here is as for jetforge train")
+    training = inherited | options.given(
         epochs=epochs, train_jets=train_jets, batch_size=batch_size, accumulate=accumulate, bucket=bucket,
         optimizer=optimizer, learning_rate=learning_rate, schedule=schedule, label_smoothing=label_smoothing,
         precision=precision, compile=compile_network, early_stopping=early_stopping, seed=seed,
@@ -74,8 +78,12 @@ def finetune(
         unfreeze_every=unfreeze_every, rank=rank, new_head=new_head, cached=cached,
         cache=None if cache is None else str(cache),
     )  # fmt: skip
+    if cached is False and mode != "frozen":
+        raise RecipeError(f"--not-cached is for --mode frozen, not for {mode}; leave it out")
     values: dict[str, Any] = {"data": str(data), "out": str(out), "transfer": transfer, "training": training}
     for setting in settings or ():
+        if setting.startswith("tagger."):
+            raise RecipeError(f"--set {setting}: the tagger is that of {source}; leave it out")
         options.set_field(values, setting)
     hardware = Hardware(accelerator, devices, num_nodes, strategy)
     options.train_recipe(make_recipe(values), hardware, overwrite=overwrite)

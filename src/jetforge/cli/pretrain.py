@@ -42,9 +42,13 @@ def pretrain(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Train a tagger's backbone on jets whose labels are not looked at, for finetune to start from."""
+    from jetforge.errors import RecipeError
     from jetforge.learning.fit import Hardware
     from jetforge.learning.recipe import make_recipe
 
+    for name, value, meant in (("mask", mask, "masked"), ("temperature", temperature, "contrastive")):
+        if value is not None and objective in ("masked", "contrastive") and objective != meant:
+            raise RecipeError(f"--{name} is for --objective {meant}, not for {objective}; leave it out")
     training = options.given(
         epochs=epochs, train_jets=train_jets, batch_size=batch_size, accumulate=accumulate, bucket=bucket,
         optimizer=optimizer, learning_rate=learning_rate, schedule=schedule, precision=precision,

@@ -27,6 +27,7 @@ def run(
     num_nodes: Annotated[int, typer.Option(help="Lightning's: how many machines.")] = 1,
     strategy: Annotated[str, typer.Option(help="Lightning's: auto, ddp, ...")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew; jets are kept.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a study would do, and do nothing.")] = False,
 ) -> None:
     """Do everything a recipe or a study says: generate jets, train taggers, measure them."""
     from jetforge.errors import RecipeError
@@ -37,10 +38,15 @@ def run(
     if is_study(recipe):
         if overwrite:
             raise RecipeError(f"{recipe}: a study keeps what it has done; remove the runs that are to be done again")
+        if dry_run:
+            _plan(recipe, scale)
+            return
         _study(recipe, scale, {"workers": workers, "scheduler": scheduler, "hardware": hardware})
         return
     if scale is not None:
         raise RecipeError(f"{recipe}: --scale is for studies; this is a recipe")
+    if dry_run:
+        raise RecipeError(f"{recipe}: --dry-run is for studies; this is a recipe")
     _recipe(recipe, {"workers": workers, "scheduler": scheduler, "hardware": hardware, "overwrite": overwrite})
 
 
@@ -65,6 +71,16 @@ def _recipe(recipe: Path, options: dict[str, Any]) -> None:
             on_scored=on_scored,
         )
     print_measured(outcome.metrics, str(outcome.run))
+
+
+def _plan(path: Path, scale: str | None) -> None:
+    from jetforge.studies import load_study, plan_study
+
+    plan = plan_study(load_study(path, scale))
+    for name, done in (*plan.samples.items(), *plan.trainings.items()):
+        print(f"{'done' if done else 'to do':6} {name}")
+    for kind, parts in (("datasets", plan.samples), ("trainings", plan.trainings)):
+        print(f"{sum(parts.values())} of {len(parts)} {kind} done")
 
 
 def _study(path: Path, scale: str | None, options: dict[str, Any]) -> None:

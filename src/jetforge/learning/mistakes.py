@@ -95,12 +95,19 @@ def _describe(model: type[BaseModel], mistake: Any, place: Place) -> str:
         hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(known)}"
         return f"{where}: no such field; {hint}"
     if kind == "value_error":  # a rule of our own, which says it all
-        return f"{where if location else place(location).removesuffix(': ')}: {mistake['ctx']['error']}".removeprefix(
-            ": "
-        )
+        text = str(mistake["ctx"]["error"])
+        return f"{where}: {text}" if location else f"{place(_named_in(text))}{text}"
+    if kind == "too_short" and isinstance(given, dict):
+        return f"{where}: must have one entry or more"
     shown = "nothing" if given is None else repr(given)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
     return f"{where}: {_rule(model, mistake, location)}, not {shown}{_hint(mistake)}"
+
+
+def _named_in(text: str) -> tuple[str, ...]:
+    """Return the keys of the field that a text begins with, as in ``training.monitor: ...``; none if with no field."""
+    found = re.match(r"(\w[\w.-]*):? ", text)
+    return tuple(found[1].split(".")) if found else ()
 
 
 def _rule(model: type[BaseModel], mistake: Any, location: tuple[Any, ...]) -> str:

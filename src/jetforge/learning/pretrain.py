@@ -2,7 +2,7 @@
 
 ``masked``: part of the elements of each jet (constituents, declusterings) is hidden, and the network is to find their
 features from the others, as in masked particle modelling (arXiv:2401.13537). The loss of a jet is the mean squared
-error error over its hidden elements, of the features as the representation scales them, one at least of each jet.
+error over its hidden elements, of the features as the representation scales them, one at least of each jet.
 ``contrastive``: each jet is changed twice in ways that leave it what it is (`jetforge.representations.augment`), and
 the network is to tell the two apart from all others of the batch: the loss of arXiv:2002.05709, equation 1, for jets
 arXiv:2108.04253. A small network between what is embedded and what is compared is forgotten afterwards.
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from jetforge.errors import JetforgeError
+from jetforge.errors import JetforgeError, TaggerError
 from jetforge.jets.jets import Jets
 from jetforge.learning.loader import NUMBER, TrainingBatch
 from jetforge.learning.module import TrainingModule
@@ -226,6 +226,11 @@ def objective_of(pretrain: PretrainSection, tagger: Tagger, jets: Jets) -> Maske
     with torch.no_grad():
         batch = tagger.representation(jets)
         if pretrain.objective == "masked":
+            if type(tagger).embed_elements is Tagger.embed_elements:
+                raise TaggerError(
+                    f"{tagger.name} embeds jets, not elements in the light of each other, and cannot find hidden ones; "
+                    "take --objective contrastive, or a tagger such as lundnet5, particlenet or transformer"
+                )
             objective: Masked | Contrastive = Masked(tagger, pretrain.mask, tagger.embed_elements(batch).shape[1])
         else:
             objective = Contrastive(pretrain.temperature, tagger.embed(batch).shape[1], pretrain.projection)

@@ -50,6 +50,16 @@ class Recipe(Section):
         return {**values, **{name: {"name": values[name]} for name in named}}
 
     @model_validator(mode="after")
+    def _a_run_does_not_replace_what_it_starts_from(self) -> Self:
+        started = [] if self.transfer is None else [("transfer.source", self.transfer.source)]
+        started += [] if self.distill is None else [("distill.teachers", path) for path in self.distill.teachers]
+        for name, path in started:
+            run = Path(path).parent if Path(path).suffix == ".json" else Path(path)
+            if run.absolute() == Path(self.out).absolute() or _same_directory(run, Path(self.out)):
+                raise ValueError(f"out: {self.out} is {name} itself, which would be lost; give another directory")
+        return self
+
+    @model_validator(mode="after")
     def _a_frozen_backbone_has_no_second_head(self) -> Self:
         if self.training.auxiliary is not None and self.transfer is not None and self.transfer.mode == "frozen":
             raise ValueError("training.auxiliary is not learnt with transfer.mode frozen; leave one of them out")
@@ -61,6 +71,8 @@ class Recipe(Section):
             return self
         if self.training.auxiliary is not None:
             raise ValueError("training.auxiliary is not learnt beside a teacher; leave one of them out")
+        if self.distill.weight == 1 and self.training.label_smoothing:
+            raise ValueError("training.label_smoothing is of labels, which distill.weight 1 leaves out; leave it out")
         frozen = self.transfer is not None and self.transfer.mode == "frozen"
         if frozen and (self.distill.learns_features or self.distill.unlabelled is not None):
             raise ValueError(
@@ -79,6 +91,8 @@ class Recipe(Section):
         for name, given in (("distill", self.distill), ("training.auxiliary", self.training.auxiliary)):
             if given is not None:
                 raise ValueError(f"{name} does not go with pretrain; leave one of them out")
+        if self.pretrain.objective == "contrastive" and self.training.batch_size < 2:
+            raise ValueError("training.batch_size: contrastive tells the jets of a batch apart; give 2 or more")
         if self.training.compile:
             raise ValueError("training.compile does not go with pretrain; leave one of them out")
         if self.training.label_smoothing:
@@ -90,6 +104,13 @@ class Recipe(Section):
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _same_directory(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -28,6 +28,7 @@ from jetforge.learning.recipe import Recipe, make_recipe
 from jetforge.taggers import load_tagger
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
+_LONGEST_SHOWN = 60
 # Fields of a recipe that say where something is, or how it is got, not what it is.
 _WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache", "distill.teachers", "distill.cache")
 
@@ -143,11 +144,16 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
     names = ("data", "tagger", "representation", "transfer", "distill", "pretrain", "training")
     flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
-        f"{key}: {old.get(key)} there, {new.get(key)} asked for"
+        f"{key}: {_shown(old.get(key))} there, {_shown(new.get(key))} asked for"
         for old, new in flat
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key) and key not in _WHERE_THINGS_ARE
     ]
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _flatten(value: Any, name: str) -> dict[str, Any]:

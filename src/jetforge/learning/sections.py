@@ -174,6 +174,14 @@ class DistillSection(DistillMode):
     cache: str | None = None
     teacher_sha256: tuple[str, ...] | None = None
 
+    @field_validator("teachers")
+    @classmethod
+    def _each_counts_once(cls, teachers: tuple[str, ...]) -> tuple[str, ...]:
+        for number, teacher in enumerate(teachers):
+            if teacher in teachers[:number]:
+                raise ValueError(f"{teacher} is given twice; give each teacher once")
+        return teachers
+
 
 class PretrainSection(Section):
     """What is learnt of jets without their labels; see `jetforge.learning.pretrain`.
@@ -190,6 +198,14 @@ class PretrainSection(Section):
     shift: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     smear: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
     split: _Fraction = 0.1
+
+    @model_validator(mode="after")
+    def _refuse_what_has_no_meaning(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            objective = "masked" if name == "mask" else "contrastive"
+            if name != "objective" and objective != self.objective and getattr(self, name) != field.default:
+                raise ValueError(f"{name} is for the objective {objective}, not for {self.objective}; leave it out")
+        return self
 
 
 class EvaluationSection(Section):

@@ -69,13 +69,15 @@ def transferability(tagger: Tagger, dataset: Dataset, num_jets: int = 2000) -> T
     dataset
         The jets of the new task, of two classes or more; the first of its training and validation splits are read.
     num_jets
-        How many of each split.
+        How many of each split, at most.
 
     Raises
     ------
     DataError
-        If these jets are all of one class, or the tagger cannot represent them.
+        If ``num_jets`` is not positive, these jets are all of one class, or the tagger cannot represent them.
     """
+    if num_jets < 1:
+        raise DataError(f"num_jets: {num_jets} jets tell nothing; give 1 or more")
     columns = dataset.present(tagger.representation.columns)
     train, val = (dataset.read(split, columns=columns, max_jets=num_jets) for split in ("train", "val"))
     for split, jets in (("train", train), ("val", val)):

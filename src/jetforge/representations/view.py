@@ -93,7 +93,7 @@ class JetView:
                 near = get_close_matches(str(name), known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"its settings are {', '.join(known)}"
                 raise JetforgeError(f"view has no setting {name!r}; {hint}")
-        return cls(**values)
+        return cls(**{name: _number(value) for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings that are not left out as plain JSON values."""
@@ -200,6 +200,18 @@ class _Seen:
         offsets = np.concatenate([[0], np.cumsum(np.bincount(self.jet, minlength=self.num_jets))])
         columns = {**Angles(self.pt, self.eta, self.phi, self.mass).columns(), **self.columns}
         return Jets(offsets, columns, like.fields)
+
+
+def _number(value: Any) -> Any:
+    """Return the number that a text stands for: YAML takes 1e9 for a text."""
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def _normal(seen: _Seen, seed: int, number: int) -> Floats:

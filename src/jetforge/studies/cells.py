@@ -106,12 +106,10 @@ class MeasuredCell:
 
     def scores(self) -> npt.NDArray[np.float64]:
         """Return the score of each measured jet, in the order of the split."""
-        path = self.run / SCORES_NAME
         try:
-            scores: npt.NDArray[np.float64] = np.load(path, allow_pickle=False)
+            return _read_scores(self.run)
         except (OSError, ValueError):
-            raise DataError(f"{path}: no scores; remove {self.run / CELL_NAME} and run the study again") from None
-        return scores
+            raise DataError(f"{self.run / SCORES_NAME}: no scores; run the study again") from None
 
 
 def run_cells(
@@ -136,8 +134,8 @@ def run_cells(
     hardware
         For the trainings.
     on_cell
-        Called with the name of a cell that begins (with a scheduler: that is done), how many are done, and how many
-        there are.
+        Called with the name of a cell that begins (with a scheduler: that is done), and whether it is kept from an
+        earlier call, how many are done, and how many there are.
 
     Returns
     -------
@@ -152,7 +150,8 @@ def run_cells(
     measured: dict[str, MeasuredCell] = {}
     if scheduler is None:
         for cell in cells:
-            on_cell(cell.name, len(measured), len(cells))
+            kept = ", kept" if is_measured(cell, out) else ""
+            on_cell(f"{cell.name}{kept}", len(measured), len(cells))
             measured[cell.name] = work(cell)
         return measured
     with open_client(0, scheduler) as client:
@@ -160,6 +159,11 @@ def run_cells(
             measured[done.name] = done
             on_cell(done.name, len(measured), len(cells))
     return {cell.name: measured[cell.name] for cell in cells}
+
+
+def is_measured(cell: Cell, out: Path) -> bool:
+    """Say whether an earlier call trained and measured a cell; whether it is still whole shows when it is run."""
+    return (out / cell.name / CELL_NAME).is_file()
 
 
 def _of_one_process(hardware: Hardware) -> Hardware:
@@ -254,13 +258,12 @@ def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
     """Return what is measured of a run, from its file if that is of this run and these jets."""
     path = run / CELL_NAME
     what = {"weights_sha256": weights_sha256(run), "jets": dataset.fingerprint, "split": cell.split}
-    if path.is_file() and (run / SCORES_NAME).is_file():
-        try:
-            record: dict[str, Any] = json.loads(path.read_text())
-            if record["measured"] == what:
-                return record
-        except (ValueError, KeyError, TypeError):
-            pass  # it is measured again
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        if record["measured"] == what and len(_read_scores(run)) == record["metrics"]["num_jets"]:
+            return record
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # it is measured again
     tagger = load_tagger(run)
     labels, weights, scores = [], [], []
     for jets, probabilities in score_dataset(tagger, dataset, cell.split):
@@ -276,6 +279,11 @@ def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
     record = {"measured": what, "metrics": metrics, "num_parameters": tagger.num_parameters()}
     write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
     return record
+
+
+def _read_scores(run: Path) -> npt.NDArray[np.float64]:
+    scores: npt.NDArray[np.float64] = np.load(run / SCORES_NAME, allow_pickle=False)
+    return scores
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.fit import Hardware
-from jetforge.studies.cells import MeasuredCell, check_cells, read_record, run_cells
+from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.distill_grid import (
     DistillStudy,
     Lesson,
@@ -98,6 +98,12 @@ def run_distill(
     report = out / "report.html"
     write_distill_report(study, by_name, done, latencies, rows, samples[study.sample], report, command)
     return DistillResult(by_name, done, latencies, rows, summary_of(rows), report)
+
+
+def distill_cells(study: DistillStudy) -> list[Cell]:
+    """Return all trainings of a study, teachers first."""
+    check_entries(study)
+    return [teacher_cell(study, name) for name in study.teachers] + [lesson_cell(study, x) for x in lessons(study)]
 
 
 def _check_jets(dataset: Dataset, name: str) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from jetforge.jets.build import Progress
+from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.fit import Hardware
-from jetforge.studies.distill import run_distill
+from jetforge.studies.cells import Cell, is_measured
+from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
 from jetforge.studies.study_file import FULL_SCALE, Study, read_study
-from jetforge.studies.transfer import run_transfer
+from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
 
-_KINDS: dict[str, tuple[type[Study], Callable[..., Any]]] = {
-    "transfer": (TransferStudy, run_transfer),
-    "distill": (DistillStudy, run_distill),
+_KINDS: dict[str, tuple[type[Study], Callable[..., Any], Callable[..., list[Cell]]]] = {
+    "transfer": (TransferStudy, run_transfer, transfer_cells),
+    "distill": (DistillStudy, run_distill, distill_cells),
 }
 
 
@@ -49,8 +52,44 @@ def load_study(path: str | Path, scale: str | None = None) -> Study:
     RecipeError
         One line for all mistakes, each with its line in the file.
     """
-    models = {name: model for name, (model, _) in _KINDS.items()}
+    models = {name: model for name, (model, _, _) in _KINDS.items()}
     return read_study(path, models, FULL_SCALE if scale is None else scale)
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study is to do.
+
+    Attributes
+    ----------
+    samples
+        Directories of datasets, and whether each is there.
+    trainings
+        Names of the trainings, and whether each is done.
+    """
+
+    samples: dict[str, bool]
+    trainings: dict[str, bool]
+
+
+def plan_study(study: Study) -> StudyPlan:
+    """Say what `run_study` would do, and what of it is done; nothing is generated, trained or opened.
+
+    Parameters
+    ----------
+    study
+        Of `load_study`.
+
+    Raises
+    ------
+    JetforgeError
+        If a tagger cannot be made as the study says.
+    """
+    _, _, cells_of = _KINDS[study.study]
+    return StudyPlan(
+        {sample.data: (Path(sample.data) / MANIFEST_NAME).is_file() for sample in study.samples.values()},
+        {cell.name: is_measured(cell, Path(study.out)) for cell in cells_of(study)},
+    )
 
 
 def run_study(
@@ -88,7 +127,7 @@ def run_study(
     JetforgeError
         If a sample, a training or a measurement fails; what was finished is kept.
     """
-    _, run = _KINDS[study.study]
+    _, run, _ = _KINDS[study.study]
     result: StudyResult = run(
         study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
         on_generated=on_generated, on_cell=on_cell,

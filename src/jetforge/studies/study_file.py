@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from jetforge.errors import RecipeError
 from jetforge.events.generate import generate
@@ -41,11 +41,20 @@ class TaggerEntry(Section):
 
 
 class Study(Section):
-    """What every study has."""
+    """What every study has; what it gives names to has its own directories under these names."""
 
     study: str
     out: str
     samples: Annotated[dict[str, SampleSection], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_make_directories(self) -> Self:
+        for section in type(self).model_fields:
+            values = getattr(self, section)
+            for name in values if isinstance(values, dict) else ():
+                if isinstance(name, str) and (not name.strip() or name[0] in ".~" or set(name) & set("/\\{}\0\n")):
+                    raise ValueError(f"{section}: the name {name!r} cannot be a directory's; give it another")
+        return self
 
 
 def is_study(path: str | Path) -> bool:
@@ -94,6 +103,10 @@ def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = 
         if not isinstance(scales.get(scale), dict):
             there = ", ".join(map(str, [FULL_SCALE, *scales]))
             raise RecipeError(f"{path}: it has no scale '{scale}'; there are {there}")
+        unknown = _left_out_in_vain(values, scales[scale], ())
+        if unknown is not None:
+            line, name = line_of(root, ("scales", scale, *unknown)), ".".join(map(str, unknown))
+            raise RecipeError(f"{path}:{line}: scales.{scale}.{name}: null leaves out a field, and there is none above")
         values = _changed(values, scales[scale])
 
     def place(location: tuple[Any, ...]) -> str:
@@ -114,6 +127,21 @@ def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
         else:
             result[key] = change
     return result
+
+
+def _left_out_in_vain(
+    values: Mapping[str, Any], changes: Mapping[str, Any], within: tuple[Any, ...]
+) -> tuple[Any, ...] | None:
+    """Return the keys that lead to the first null of the changes that there is nothing for to leave out."""
+    for key, change in changes.items():
+        if change is None and key not in values:
+            return (*within, key)
+        inner = values.get(key)
+        if isinstance(change, dict) and isinstance(inner, dict):
+            found = _left_out_in_vain(inner, change, (*within, key))
+            if found is not None:
+                return found
+    return None
 
 
 def _by_number(values: Mapping[Any, Any]) -> bool:

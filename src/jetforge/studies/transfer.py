@@ -17,7 +17,7 @@ from jetforge.jets.dataset import Dataset
 from jetforge.learning.fit import Hardware
 from jetforge.learning.kept_outputs import state_digest
 from jetforge.learning.transferability import Transferability, transferability
-from jetforge.studies.cells import MeasuredCell, check_cells, read_record, run_cells
+from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.study_file import make_samples
 from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import (
@@ -136,6 +136,12 @@ def run_transfer(
         result.report, command,
     )  # fmt: skip
     return result
+
+
+def transfer_cells(study: TransferStudy) -> list[Cell]:
+    """Return all trainings of a study, sources first."""
+    check_taggers(study)
+    return [source_cell(study, name) for name in study.sources] + [trial_cell(study, t) for t in trials(study)]
 
 
 def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:

@@ -64,12 +64,20 @@ class TransferStudy(Study):
                     raise ValueError(
                         f"sources.{name}.modes: there is no mode '{mode}'; they are {', '.join(self.modes)}"
                     )
+        tried = {size for name in self.sources for size in self._all_sizes_of(name)}
+        for size in self.epochs:
+            if size not in tried:
+                there = ", ".join(map(str, sorted(tried)))
+                raise ValueError(f"epochs.{size}: nothing is trained with {size} jets; there are {there}")
         return self
 
     def modes_of(self, source: str) -> tuple[str, ...]:
         """Return the names of the modes that are tried from a source."""
         chosen = self.sources[source].modes
         return tuple(self.modes) if chosen is None else chosen
+
+    def _all_sizes_of(self, source: str) -> set[int]:
+        return {size for mode in (None, *self.modes_of(source)) for size in self.sizes_of(source, mode)}
 
     def sizes_of(self, source: str, mode: str | None = None) -> dict[int, int]:
         """Return numbers of seeds by numbers of jets, the most jets first; without a mode those of its scratch."""
