@@ -93,14 +93,14 @@ def test_a_study_of_given_jets(folder, tmp_path):
     }  # fmt: skip
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study))
-    assert "0 of 2 trainings done" in done("run", path, "--scale", "tiny", "--dry-run")
+    assert "0 of 3 trainings done" in done("run", path, "--scale", "tiny", "--dry-run")
     assert not (tmp_path / "study").exists()
     text = done("run", path, "--scale", "tiny")
     assert "1/2  cells/lundnet3-top/frozen/50-seed1" in text
     assert text.rstrip().endswith(f"report   {tmp_path / 'study' / 'report.html'}")
     plan = done("run", path, "--scale", "tiny", "--dry-run").splitlines()
     assert "done   cells/lundnet3-top/frozen/50-seed1" in plan
-    assert plan[-1] == "2 of 2 trainings done"
+    assert plan[-1] == "3 of 3 trainings done"
     assert "1/2  cells/lundnet3-top/frozen/50-seed1, kept" in done("run", path, "--scale", "tiny")
     page = (tmp_path / "study/report.html").read_text()
     assert f"jetforge run {path} --scale tiny" in page
