@@ -81,7 +81,7 @@ def test_losing_one_of_three_workers_changes_no_byte(three, converted, tmp_path)
             killed.append(next(nanny.pid for nanny in cluster.workers.values() if nanny.worker_address))
             os.kill(killed[0], signal.SIGKILL)
 
-    with LocalCluster(3, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path) as cluster:
+    with LocalCluster(3, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=tmp_path) as cluster:
         files = [written.path for written in three.values()]
         dataset = convert(
             files, tmp_path / "out", part_jets=50, scheduler=cluster.scheduler_address, on_progress=kill_one

@@ -196,7 +196,7 @@ def test_the_same_on_a_cluster(done, folder, tmp_path):
     _, here = done
     values = study_values(folder) | {"out": str(tmp_path / "study")}
     study = load_study(write(tmp_path, values), "tiny")
-    with LocalCluster(1, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path) as cluster:
+    with LocalCluster(1, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=tmp_path) as cluster:
         result = run_study(study, scheduler=cluster.scheduler_address)
     for trial, cell in result.trials.items():
         np.testing.assert_allclose(cell.scores(), here.trials[trial].scores(), rtol=1e-3, atol=1e-4)
