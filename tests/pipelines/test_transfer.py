@@ -10,6 +10,8 @@ import yaml
 from helpers.datasets import write_dataset
 from helpers.written import atlas
 
+from jetforge.cli.main import main
+
 JETFORGE = Path(sys.executable).with_name("jetforge")
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("--epochs", 1, "--batch-size", 40)
@@ -130,7 +132,8 @@ def test_teacher_and_students_of_atlas_from_files_to_the_report(tmp_path):
     assert measured["metrics"]["num_jets"] == 80
 
 
-def test_mistakes_are_one_line(folder, tmp_path):
+def test_mistakes_are_one_line(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
     out = ("--data", "new", "--out", tmp_path / "run")
     for arguments, words in (
         (("finetune", "nowhere", *out), "nowhere: no such run directory"),
@@ -162,7 +165,12 @@ def test_mistakes_are_one_line(folder, tmp_path):
         (("pretrain", "hldnn", *out, "--objective", "masked"), "hldnn embeds jets"),
         (("pretrain", "lundnet3", *out, "--objective", "mask"), "did you mean 'masked'?"),
     ):
-        assert words in refused(*arguments, cwd=folder)
+        monkeypatch.setattr(sys, "argv", ["jetforge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        message = capsys.readouterr().err.strip()
+        assert words in message
+        assert (ended.value.code, len(message.splitlines())) == (1, 1)
     assert not (tmp_path / "run/tagger.json").exists()
     assert (folder / "source/tagger.safetensors").is_file()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -14,6 +15,9 @@ from jetforge.errors import DataError
 from jetforge.evaluation.plots import plain, set_title
 from jetforge.evaluation.roc import RocCurve
 from jetforge.evaluation.style import COLOURS, LINES, hep_style, new_axes
+
+# With more lines than this the legend stands beside the frame, for which a figure is so many inches wider.
+_MOST_INSIDE, _BESIDE = 4, 2.8
 
 
 def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure:
@@ -46,7 +50,7 @@ def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure
         upper.set_yscale("log")
         upper.set_xlim(0, 1)
         upper.set_ylabel(r"Background rejection $1/\varepsilon_\mathrm{B}$")
-        upper.legend(loc="upper right", fontsize=9)
+        _legend(upper, len(curves), "upper right")
         lower.set_ylim(0, 2)
         lower.set_ylabel("ratio")
         lower.set_xlabel(r"Signal efficiency $\varepsilon_\mathrm{S}$")
@@ -99,6 +103,16 @@ def plot_against(
             axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
-        axes.legend(loc="best", fontsize=9)
+        _legend(axes, sum(map(bool, finite.values())), "best")
         set_title(axes, title)
     return figure
+
+
+def _legend(axes: Axes, lines: int, inside: Literal["best", "upper right"]) -> None:
+    if lines <= _MOST_INSIDE:
+        axes.legend(loc=inside, fontsize=9)
+        return
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.set_figwidth(figure.get_figwidth() + _BESIDE)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)

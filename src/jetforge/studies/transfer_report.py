@@ -98,11 +98,15 @@ def write_transfer_report(
     """
     lines = series_of(trials)
     sizes = sorted({size for line in lines for size in line.cells})
+    # A figure an architecture: each line is to be held against its own training from scratch.
+    groups = [[o for o in lines if o.trial.architecture == architecture] for architecture in _architectures(lines)]
     figures: dict[str, list[Figure]] = {
         "What follows": [],  # its table comes first
-        "Area under the ROC curve": _against_jets(lines, "AUC"),
-        "Background rejection": [figure for level in _EFFICIENCIES for figure in _against_jets(lines, level)],
-        "Number of epochs": _against_epochs(lines, sizes[-1]),
+        "Area under the ROC curve": [figure for own in groups for figure in _against_jets(own, "AUC")],
+        "Background rejection": [
+            figure for level in _EFFICIENCIES for own in groups for figure in _against_jets(own, level)
+        ],
+        "Number of epochs": [figure for own in groups for figure in _against_epochs(own)],
         "ROC curves": list(_roc_curves(lines, sizes, target)),
     }
     tables: dict[str, Sequence[Mapping[str, object]]] = {
@@ -147,6 +151,10 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
+def _architectures(lines: Sequence[Series]) -> list[str]:
+    return list(dict.fromkeys(line.trial.architecture for line in lines))
+
+
 def _value(cell: MeasuredCell, what: str) -> float:
     return cell.auc if what == "AUC" else cell.rejection(what)
 
@@ -169,8 +177,10 @@ def _against_jets(lines: Sequence[Series], what: str) -> list[Figure]:
     return [plot_against(points, xlabel="Training jets", ylabel=label, log_x=True, log_y=what != "AUC")]
 
 
-def _against_epochs(lines: Sequence[Series], size: int) -> list[Figure]:
+def _against_epochs(lines: Sequence[Series]) -> list[Figure]:
+    """Draw what was reached on the validation jets against the number of epochs, with the most jets."""
     figures = []
+    size = max(size for line in lines for size in line.cells)
     for key, label in (
         ("val_auc", "AUC"),
         ("val_rejection", r"$1/\varepsilon_\mathrm{B}$ at $\varepsilon_\mathrm{S}$ = 0.7"),
