@@ -55,7 +55,7 @@ class Recipe(Section):
         started += [] if self.distill is None else [("distill.teachers", path) for path in self.distill.teachers]
         for name, path in started:
             run = Path(path).parent if Path(path).suffix == ".json" else Path(path)
-            if run.absolute() == Path(self.out).absolute() or _same_directory(run, Path(self.out)):
+            if run.resolve() == Path(self.out).resolve():
                 raise ValueError(f"out: {self.out} is {name} itself, which would be lost; give another directory")
         return self
 
@@ -104,13 +104,6 @@ class Recipe(Section):
     def to_yaml(self) -> str:
         """Return the complete recipe, defaults included, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def _same_directory(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):
-        return False
 
 
 def load_recipe(path: str | Path) -> Recipe:
