@@ -82,7 +82,7 @@ def finetune(
         raise RecipeError(f"--not-cached is for --mode frozen, not for {mode}; leave it out")
     values: dict[str, Any] = {"data": str(data), "out": str(out), "transfer": transfer, "training": training}
     for setting in settings or ():
-        if setting.startswith("tagger."):
+        if setting.startswith(("tagger.", "tagger=")):
             raise RecipeError(f"--set {setting}: the tagger is that of {source}; leave it out")
         options.set_field(values, setting)
     hardware = Hardware(accelerator, devices, num_nodes, strategy)
