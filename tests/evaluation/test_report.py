@@ -12,7 +12,7 @@ from jetforge.errors import JetforgeError
 from jetforge.evaluation.lund_plots import plot_lund_planes
 from jetforge.evaluation.metrics import evaluate_scores
 from jetforge.evaluation.plots import plot_learning_curve, plot_scores
-from jetforge.evaluation.report import write_report
+from jetforge.evaluation.report import save_figures, write_report
 from jetforge.physics.lund.plane import lund_density
 
 EVIL = "<script>alert('x')</script> & \"co\""
@@ -114,6 +114,20 @@ def test_a_large_figure_is_embedded_as_png(tmp_path, metrics):
     path = write_report(tmp_path / "report.html", title="t", metrics=metrics, figures={"Scores": figure})
     assert "data:image/png" in path.read_text(encoding="utf-8")
     assert path.stat().st_size < 500_000
+
+
+def test_figures_are_saved_and_those_of_an_earlier_report_removed(tmp_path, learning):
+    folder = tmp_path / "figures"
+    both = save_figures({"Learning curves": [learning, learning]}, folder)
+    assert [path.name for path in both] == [
+        "learning-curves.pdf", "learning-curves.png", "learning-curves-2.pdf", "learning-curves-2.png",
+    ]  # fmt: skip
+    assert both[0].read_bytes().startswith(b"%PDF")
+    (folder / "notes.txt").write_text("mine")
+    assert save_figures({"Learning curves": learning}, folder) == both[:2]
+    assert set(folder.iterdir()) == {*both, folder / "notes.txt"}
+    save_figures({"Learning curves": learning}, folder, only=True)
+    assert set(folder.iterdir()) == {*both[:2], folder / "notes.txt"}
 
 
 def test_the_same_evaluation_gives_the_same_bytes(tmp_path, metrics, learning):

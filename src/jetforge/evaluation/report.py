@@ -134,7 +134,9 @@ def write_report(
     return path
 
 
-def save_figures(figures: Mapping[str, Figure | Sequence[Figure]], folder: str | os.PathLike[str]) -> list[Path]:
+def save_figures(
+    figures: Mapping[str, Figure | Sequence[Figure]], folder: str | os.PathLike[str], *, only: bool = False
+) -> list[Path]:
     """Write the figures of a report as files, each as PDF and as PNG.
 
     Parameters
@@ -144,6 +146,8 @@ def save_figures(figures: Mapping[str, Figure | Sequence[Figure]], folder: str |
     folder : path
         Made if missing. A file is called by its heading in small letters, with a number from the second of a heading
         on, as in ``roc-curves.pdf`` and ``roc-curves-2.pdf``.
+    only : bool
+        Remove the PDF and PNG files in the folder that are none of these, those of an earlier report.
 
     Returns
     -------
@@ -164,6 +168,9 @@ def save_figures(figures: Mapping[str, Figure | Sequence[Figure]], folder: str |
                 path = Path(folder) / f"{stem}.{kind}"
                 write_atomically(path, _drawn(figure, format=kind, **options))
                 written.append(path)
+    if only:
+        for path in {*Path(folder).glob("*.pdf"), *Path(folder).glob("*.png")} - set(written):
+            path.unlink(missing_ok=True)
     return written
 
 

@@ -75,35 +75,34 @@ def run_distill(
 
     Parameters and errors are those of `jetforge.studies.run_study`. Latencies are measured here, whatever trains.
     """
-    check_entries(study)
+    cells, by_lesson = distill_cells(study)
     out = Path(study.out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
     _check_jets(samples[study.sample], study.sample)
-    by_lesson = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
-    cells = [teacher_cell(study, name) for name in study.teachers]
-    check_cells([*cells, *by_lesson.values()], out)
+    check_cells([*cells.values(), *by_lesson.values()], out)
     on_stage(f"training   {len(cells)} teachers into {out / 'teachers'}")
-    teachers = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    teachers = {name: measured[cell.name] for name, cell in cells.items()}
     on_stage(f"training   {len(by_lesson)} students into {out / 'cells'}")
     measured = run_cells(list(by_lesson.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     shutil.rmtree(out / "scores", ignore_errors=True)
     done = {lesson: measured[cell.name] for lesson, cell in by_lesson.items()}
-    by_name = {name: teachers[f"teachers/{name}"] for name in study.teachers}
     on_stage("measuring  latencies")
-    latencies = _latencies(by_name, done, samples[study.sample], out)
-    rows = gains(study, by_name, done, latencies)
+    latencies = _latencies(teachers, done, samples[study.sample], out)
+    rows = gains(study, teachers, done, latencies)
     report = out / "report.html"
-    write_distill_report(study, by_name, done, latencies, rows, samples[study.sample], report, command)
-    return DistillResult(by_name, done, latencies, rows, summary_of(rows), report)
+    write_distill_report(study, teachers, done, latencies, rows, samples[study.sample], report, command)
+    return DistillResult(teachers, done, latencies, rows, summary_of(rows), report)
 
 
-def distill_cells(study: DistillStudy) -> list[Cell]:
-    """Return all trainings of a study, teachers first."""
+def distill_cells(study: DistillStudy) -> tuple[dict[str, Cell], dict[Lesson, Cell]]:
+    """Return all trainings of a study: of the teachers, by name, and then of what the students learn."""
     check_entries(study)
-    return [teacher_cell(study, name) for name in study.teachers] + [lesson_cell(study, x) for x in lessons(study)]
+    teachers = {name: teacher_cell(study, name) for name in study.teachers}
+    return teachers, {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
 
 
 def _check_jets(dataset: Dataset, name: str) -> None:

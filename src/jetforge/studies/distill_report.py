@@ -141,7 +141,7 @@ def write_distill_report(
         },
         command=command,
     )
-    save_figures(figures, path.parent / "figures")
+    save_figures(figures, path.parent / "figures", only=True)
 
 
 def _against(

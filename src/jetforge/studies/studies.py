@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from jetforge.studies.study_file import FULL_SCALE, Study, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
 
-_KINDS: dict[str, tuple[type[Study], Callable[..., Any], Callable[..., list[Cell]]]] = {
+_KINDS: dict[str, tuple[type[Study], Callable[..., Any], Callable[..., Sequence[Mapping[Any, Cell]]]]] = {
     "transfer": (TransferStudy, run_transfer, transfer_cells),
     "distill": (DistillStudy, run_distill, distill_cells),
 }
@@ -88,7 +88,7 @@ def plan_study(study: Study) -> StudyPlan:
     _, _, cells_of = _KINDS[study.study]
     return StudyPlan(
         {sample.data: (Path(sample.data) / MANIFEST_NAME).is_file() for sample in study.samples.values()},
-        {cell.name: is_measured(cell, Path(study.out)) for cell in cells_of(study)},
+        {cell.name: is_measured(cell, Path(study.out)) for cells in cells_of(study) for cell in cells.values()},
     )
 
 

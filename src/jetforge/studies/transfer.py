@@ -103,28 +103,26 @@ def run_transfer(
     JetforgeError
         If a sample, a training or a measurement fails; what was finished is kept.
     """
-    check_taggers(study)
+    cells, by_trial = transfer_cells(study)
     out = Path(study.out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
-    tried = list(trials(study))
     _check_jets(study, samples)
-    cells = [source_cell(study, name) for name in study.sources]
-    check_cells([*cells, *(trial_cell(study, trial) for trial in tried if trial.source == SCRATCH)], out)
+    check_cells([*cells.values(), *(cell for trial, cell in by_trial.items() if trial.source == SCRATCH)], out)
     on_stage(f"training   {len(cells)} sources into {out / 'sources'}")
-    sources = run_cells(cells, out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
+    sources = {name: measured[cell.name] for name, cell in cells.items()}
     on_stage("diagnosing how well the sources suit the target")
     diagnostics = _diagnose(study, sources, samples[study.target], out)
-    on_stage(f"training   {len(tried)} taggers of the target into {out / 'cells'}")
-    by_trial = {trial: trial_cell(study, trial) for trial in tried}
+    on_stage(f"training   {len(by_trial)} taggers of the target into {out / 'cells'}")
     # The sources are done: nothing needs to wait for them.
     measured = run_cells(list(by_trial.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     shutil.rmtree(out / "backbones", ignore_errors=True)
     trials_done = {trial: measured[cell.name] for trial, cell in by_trial.items()}
     result = TransferResult(
-        {name: sources[f"sources/{name}"] for name in study.sources},
+        sources,
         trials_done,
         diagnostics,
         findings(study, series_of(trials_done), {name: sample.classes for name, sample in samples.items()}),
@@ -138,10 +136,11 @@ def run_transfer(
     return result
 
 
-def transfer_cells(study: TransferStudy) -> list[Cell]:
-    """Return all trainings of a study, sources first."""
+def transfer_cells(study: TransferStudy) -> tuple[dict[str, Cell], dict[Trial, Cell]]:
+    """Return all trainings of a study: of the sources, by name, and then what is tried on the target."""
     check_taggers(study)
-    return [source_cell(study, name) for name in study.sources] + [trial_cell(study, t) for t in trials(study)]
+    sources = {name: source_cell(study, name) for name in study.sources}
+    return sources, {trial: trial_cell(study, trial) for trial in trials(study)}
 
 
 def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:
@@ -179,7 +178,7 @@ def _diagnose(
     found: dict[str, Transferability] = {}
     record: dict[str, Any] = {}
     for name in study.sources:
-        source = load_tagger(sources[f"sources/{name}"].run)
+        source = load_tagger(sources[name].run)
         wanted: list[tuple[str, Tagger]] = [(name, source)]
         if architecture_of(study, name) == name:
             wanted.append((f"{name}, {UNTRAINED}", _untrained(source)))

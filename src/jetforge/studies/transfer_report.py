@@ -143,7 +143,7 @@ def write_transfer_report(
         },
         command=command,
     )
-    save_figures(figures, path.parent / "figures")
+    save_figures(figures, path.parent / "figures", only=True)
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
