@@ -37,7 +37,7 @@ demo: $(VENV)/installed-run
 	@$(BIN)/jetforge run recipes/demo.yaml
 
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .

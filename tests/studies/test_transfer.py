@@ -28,7 +28,7 @@ def study_values(folder):
         "samples": {name: {"data": str(folder / name)} for name in ("new", "old", "w")},
         "sources": {
             "lundnet5-top": {"tagger": SMALL, "sample": "old"},
-            "lundnet5-w": {"tagger": SMALL, "sample": "w", "modes": ["finetuned"], "sizes": {12: 1}},
+            "lundnet5-w": {"tagger": SMALL, "sample": "w", "modes": ["finetuned"], "sizes": {12: 1}, "epochs": 4},
             "particlenet-top": {"tagger": CLOUD, "sample": "old", "modes": ["finetuned", "frozen"]},
         },
         "modes": {
@@ -97,6 +97,13 @@ def test_each_run_is_what_its_name_says(done):
         assert recipe["transfer"]["rate_divisor"] == (
             1 if trial.mode != "finetuned" else 3 if trial.source == "lundnet5-w" else 10
         )
+
+
+def test_a_source_may_learn_for_longer_and_its_target_not(done):
+    _, result = done
+    assert {name: len(cell.epochs) for name, cell in result.sources.items()} == {
+        "lundnet5-top": 2, "lundnet5-w": 4, "particlenet-top": 2,
+    }  # fmt: skip
 
 
 def test_numbers_of_the_report_are_those_of_the_cells(done):

@@ -25,9 +25,13 @@ class ModeEntry(TransferMode):
 
 
 class SourceEntry(TaggerEntry):
-    """A source task: which tagger learns it, on which sample, and what is tried from it on the target."""
+    """A source task: which tagger learns it, on which sample, and what is tried from it on the target.
+
+    ``epochs`` are those of the source task itself, where not as many as ``training`` has.
+    """
 
     sample: str
+    epochs: _Count | None = None
     modes: tuple[str, ...] | None = None
     sizes: dict[_Count, _Count] | None = None
 
@@ -118,11 +122,14 @@ class Trial:
 def source_cell(study: TransferStudy, name: str) -> Cell:
     """Return the training of a source task."""
     source = study.sources[name]
+    training = _training(study, source)
+    if source.epochs is not None:
+        training["epochs"] = source.epochs
     recipe = {
         "data": study.samples[source.sample].data,
         "tagger": source.tagger.model_dump(),
         "representation": source.representation,
-        "training": _training(study, source),
+        "training": training,
     }
     return Cell(f"sources/{name}", recipe)
 
