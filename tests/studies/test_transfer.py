@@ -14,7 +14,9 @@ from jetforge.learning.fit import Hardware
 from jetforge.studies import cells as celling
 from jetforge.studies import load_study, run_study
 from jetforge.studies.cells import CELL_NAME, SCORES_NAME
+from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import trials
+from jetforge.studies.transfer_report import series_of
 
 SMALL = {"name": "lundnet5", "arguments": {"channels": [8, 8], "fusion": 12, "hidden": 8}}
 CLOUD = {"name": "particlenet_lite", "arguments": {"k": 3, "channels": [[4], [4]], "hidden": [4]}}
@@ -143,6 +145,22 @@ def test_findings_follow_from_the_numbers(done):
     assert f"{w - np.mean(aucs['scratch', 'scratch', 100, 'lundnet5-top']):+.5f}" in row["found"]
     row = next(r for r in result.findings if r["finding"].startswith("lundnet5-w, finetuned: another signal helps"))
     assert f"{w - aucs['scratch', 'scratch', 12, 'lundnet5-top'][0]:+.5f}" in row["found"]
+
+
+def test_losses_are_compared_with_as_many_jets(done):
+    study, result = done
+    classes = {"new": ("qcd", "top"), "old": ("qcd", "top"), "w": ("qcd", "w")}
+    few = {t: c for t, c in result.trials.items() if t.source != "particlenet-top" or t.num_jets == 12}
+    for size, kept in ((100, result.trials), (12, few)):
+        losses = []
+        for name in ("lundnet5-top", "particlenet-top"):
+            cells = [(t, c.auc) for t, c in kept.items() if (t.architecture, t.num_jets) == (name, size)]
+            scratch = np.mean([auc for trial, auc in cells if trial.source == "scratch"])
+            losses.append(scratch - np.mean([auc for t, auc in cells if (t.source, t.mode) == (name, "frozen")]))
+        start = f"lundnet5-top, frozen: with {size} jets it loses less"
+        rows = [row for row in findings(study, series_of(kept), classes) if row["finding"].startswith(start)]
+        assert re.findall(r"(?<!± )-?0\.\d{5}", rows[0]["found"]) == [f"{loss:.5f}" for loss in losses]
+        assert [row["holds"] for row in rows] == ["yes" if losses[0] < losses[1] else "no"]
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):

@@ -63,11 +63,12 @@ def _few_jets(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[st
 
 
 def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str, str]]:
-    losses = {}
+    frozen = []
     for line in _of_mode(study, lines, "frozen"):
         scratch = _scratch_of(line, lines)
         if scratch is None:
             continue
+        frozen.append((line, scratch))
         most = max(scratch.cells)
         tenth = _tenth(line, most)
         if tenth in scratch.cells and tenth != most:
@@ -77,23 +78,28 @@ def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str,
                 f"AUC {difference:+.5f}{_error(error)}",
                 difference >= 0,
             )
-        if most in line.cells:
-            losses[line.name] = (line, _difference(scratch.cells[most], line.cells[most]))
-    yield from _compare_losses(study, losses)
+    yield from _compare_losses(study, frozen)
 
 
-def _compare_losses(
-    study: TransferStudy, losses: dict[str, tuple[Series, tuple[float, float]]]
-) -> Iterator[dict[str, str]]:
-    """Yield whether each frozen LundNet loses less to its training from scratch than each frozen ParticleNet."""
-    kinds = {name: study.sources[line.trial.source].tagger.name for name, (line, _) in losses.items()}
-    lund = [name for name, kind in kinds.items() if kind.startswith("lundnet")]
-    clouds = [name for name, kind in kinds.items() if kind.startswith("particlenet")]
-    for ours in lund:
-        for theirs in clouds:
-            (loss, error), (other, other_error) = losses[ours][1], losses[theirs][1]
+def _compare_losses(study: TransferStudy, frozen: Sequence[tuple[Series, Series]]) -> Iterator[dict[str, str]]:
+    """Yield whether each frozen LundNet loses less to its training from scratch than each frozen ParticleNet.
+
+    They are compared with the most jets that all four were trained with.
+    """
+    lund, clouds = (
+        [pair for pair in frozen if study.sources[pair[0].trial.source].tagger.name.startswith(kind)]
+        for kind in ("lundnet", "particlenet")
+    )
+    for ours, ours_alone in lund:
+        for theirs, theirs_alone in clouds:
+            shared = set(ours.cells) & set(ours_alone.cells) & set(theirs.cells) & set(theirs_alone.cells)
+            if not shared:
+                continue
+            size = max(shared)
+            loss, error = _difference(ours_alone.cells[size], ours.cells[size])
+            other, other_error = _difference(theirs_alone.cells[size], theirs.cells[size])
             yield _row(
-                f"{ours} loses less to its training from scratch than {theirs}",
+                f"{ours.name}: with {size:,} jets it loses less to its training from scratch than {theirs.name}",
                 f"AUC lost {loss:.5f}{_error(error)} and {other:.5f}{_error(other_error)}",
                 loss < other,
             )
