@@ -22,7 +22,7 @@ def study_values(folder):
         "study": "distill",
         "out": str(folder / "study"),
         "sample": "jets",
-        "samples": {"jets": {"data": str(folder / "jets")}},
+        "samples": {"jets": {"data": str(folder / "jets")}, "more": {"data": str(folder / "more")}},
         "teachers": {
             "big": {"tagger": {"name": "lundnet5", "arguments": {"channels": [16, 16], "fusion": 32, "hidden": 16}}},
             "flat": {"tagger": "hldnn", "training": {"epochs": 1}},
@@ -32,12 +32,21 @@ def study_values(folder):
                      "representation": {"max_length": 10}},
             "set": {"tagger": {"name": "pfn", "arguments": {"phi": [8], "f": [8]}}, "views": ["coarse"],
                     "teachers": ["big"]},
+            "other": {"tagger": {"name": "pfn", "arguments": {"phi": [8], "f": [8]}}, "views": ["full"],
+                      "teachers": ["big"], "modes": ["more"]},
         },
         "views": {"coarse": {"cell_size": 0.2, "leading": 6}},
+        "modes": {
+            "scores": {"temperature": 2.0},
+            "more": {"unlabelled": "more", "epochs": 1, "features": 0.5},
+        },
         "seeds": 2,
         "training": {"epochs": 2, "batch_size": 50},
         "efficiency": "0.5",
-        "scales": {"one": {"seeds": 1, "students": {"set": None}}},
+        "scales": {
+            "one": {"seeds": 1, "students": {"set": None, "other": None}, "samples": {"more": None},
+                    "modes": {"more": None}},
+        },
     }  # fmt: skip
 
 
@@ -51,6 +60,7 @@ def write(folder, values):
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("studies")
     write_dataset(path / "jets", {"train": [150], "val": [60], "test": [80]})
+    write_dataset(path / "more", {"train": [50]}, seed=9)
     return path
 
 
@@ -62,9 +72,12 @@ def done(folder):
 
 def test_every_student_is_tried_alone_and_with_its_teachers(done):
     _, result = done
-    tried = {(lesson.student, lesson.view, lesson.teacher, lesson.seed) for lesson in result.lessons}
-    expected = {("tiny", v, t, s) for v in ("full", "coarse") for t in ("alone", "big", "flat") for s in (1, 2)}
-    assert tried == expected | {("set", "coarse", t, s) for t in ("alone", "big") for s in (1, 2)}
+    tried = {(cell.student, cell.view, cell.teacher, cell.mode) for cell in result.lessons if cell.seed == 1}
+    assert len(result.lessons) == 2 * len(tried)
+    modes = [("alone", None), ("big", "scores"), ("big", "more"), ("flat", "scores"), ("flat", "more")]
+    expected = {("tiny", view, *way) for view in ("full", "coarse") for way in modes}
+    expected |= {("set", "coarse", *way) for way in modes[:3]}
+    assert tried == expected | {("other", "full", *way) for way in (modes[0], modes[2])}
     for lesson, cell in result.lessons.items():
         tagger = load_tagger(cell.run)
         assert tagger.representation.view == (JetView(cell_size=0.2, leading=6) if lesson.view == "coarse" else None)
@@ -73,18 +86,24 @@ def test_every_student_is_tried_alone_and_with_its_teachers(done):
         assert recipe["training"]["seed"] == lesson.seed
         if lesson.teacher != "alone":
             assert recipe["distill"]["teachers"] == [str(result.teachers[lesson.teacher].run)]
+            assert (recipe["distill"]["unlabelled"] is not None) == (lesson.mode == "more")
+            assert recipe["distill"]["temperature"] == (2.0 if lesson.mode == "scores" else 3.0)
+        last = json.loads((cell.run / "metrics.jsonl").read_text().splitlines()[-1])
+        # 150 jets with labels in batches of 50, 50 more without.
+        assert (last["epoch"], last["step"]) == ((0, 4) if lesson.mode == "more" else (1, 6))
 
 
 def test_gains_follow_from_the_cells(done):
-    study, result = done
+    _, result = done
 
-    def rejections(student, view, teacher):
-        return [c.rejection("0.5") for x, c in result.lessons.items() if (x.student, x.view, x.teacher) == (student, view, teacher)]  # fmt: skip  # noqa: E501
+    def rejections(*names):
+        found = {(x.student, x.view, x.teacher, x.mode, x.seed): c.rejection("0.5") for x, c in result.lessons.items()}
+        return [found[*names, seed] for seed in (1, 2)]
 
     for row in result.gains:
         names = (row["student"], row["view"])
-        alone, taught = rejections(*names, "alone"), rejections(*names, row["teacher"])
-        assert len(alone) == len(taught) == study.seeds
+        alone, taught = rejections(*names, "alone", None), rejections(*names, row["teacher"], row["mode"])
+        assert row["by"] == f"{row['teacher']}, {row['mode']}"
         assert row["gain"] == pytest.approx(np.mean(taught) / np.mean(alone))
         error = math.hypot(*(np.std(r, ddof=1) / np.sqrt(2) / np.mean(r) for r in (alone, taught)))
         assert row["gain_error"] == pytest.approx(row["gain"] * error)
@@ -92,7 +111,7 @@ def test_gains_follow_from_the_cells(done):
         assert row["of_teacher"] == pytest.approx(np.mean(taught) / teacher["metrics"]["rejection"]["0.5"]["value"])
         latency = result.latencies[f"{names[0]}, {names[1]}"]
         assert row["faster"] == pytest.approx(result.latencies[row["teacher"]].network / latency.network)
-    assert len(result.gains) == 5
+    assert len(result.gains) == 11
     page = result.report.read_text()
     assert f"{result.gains[0]['gain']:.2f} ± {result.gains[0]['gain_error']:.2f}" in page
     for heading in ("Rejection and latency", "Rejection and size", "What teachers are good for", "Published"):
@@ -130,6 +149,7 @@ def test_a_study_killed_half_way_goes_on(folder, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in finished.items())
     assert {lesson.student for lesson in result.lessons} == {"tiny"}
     assert all(math.isnan(row["gain_error"]) for row in result.gains)
+    assert {row["by"] for row in result.gains} == {"big", "flat"}
 
 
 def test_latency_is_of_the_jets_that_are_given():
@@ -159,12 +179,19 @@ def test_latency_is_of_the_jets_that_are_given():
         ({"teachers": {"alone": {"tagger": "hldnn"}}}, "'alone' is a student without a teacher"),
         ({"views": {"full": {"leading": 3}}}, "views.full: this is what sees everything"),
         ({"students": {"s": {"tagger": "hldnn", "representation": {"view": {}}}}}, "is one of the study's views"),
-        ({"distill": {"weight": 0}}, "nothing is learnt from a teacher"),
+        ({"students": {"s": {"tagger": "hldnn", "modes": ["x"]}}}, "students.s.modes: there is no mode 'x'"),
+        (
+            {"modes": {"m": {"unlabelled": "x"}}},
+            "modes.m.unlabelled: 'x' is no other sample of the study; there are more",
+        ),
+        ({"modes": {"m": {"unlabelled": "jets"}}}, "modes.m.unlabelled: 'jets' is no other sample"),
+        ({"modes": {}}, "modes: "),
+        ({"modes": {"m": {"weight": 0}}}, "nothing is learnt from a teacher"),
         ({"study": ["distill"]}, "there is no study ['distill']"),
         ({"scales": ["small"]}, "scales: must be a section"),
         ({"efficiency": 0.4}, "efficiency: must be '0.3', '0.5', '0.7' or '0.8'"),
-        ({"distill": {"temperature": 0}}, "distill.temperature: must be greater than 0"),
-        ({"distill": {"teachers": []}}, "distill.teachers: no such field"),
+        ({"modes": {"m": {"temperature": 0}}}, "modes.m.temperature: must be greater than 0"),
+        ({"modes": {"m": {"teachers": []}}}, "modes.m.teachers: no such field"),
     ],
 )
 def test_mistakes_in_a_study_are_one_line(folder, tmp_path, change, message):

@@ -79,57 +79,72 @@ def train(
     frozen = _frozen_outputs(recipe, dataset, tagger, trainer)
     further = with_unlabelled(recipe, dataset)
     taught = _taught(recipe, further, teachers, trainer)
+    batches, val = _loaders(recipe, dataset, further, tagger, trainer, target, frozen, taught)
+    module = _module(recipe, dataset, tagger, len(batches), plan, head, cached=bool(frozen), taught=taught)
+    recorder.preparation = time.monotonic() - start
+    try:
+        trainer.fit(module, batches, val, ckpt_path=resume, weights_only=True)
+    except (RuntimeError, MemoryError) as error:
+        raise _explained(error, trainer, training) from None
+
+
+def _loaders(
+    recipe: Recipe, dataset: Dataset, further: Dataset, tagger: Tagger, trainer: pl.Trainer,
+    target: AuxiliaryTarget | None, frozen: dict[str, Batch], taught: torch.Tensor | None,
+) -> tuple[BatchLoader, BatchLoader]:  # fmt: skip
+    """Return the batches that are learnt from, of ``further``, and those that are validated with, of ``dataset``."""
+    training = recipe.training
     views = two_views(recipe.pretrain, tagger, training.seed)
     loader = partial(
         BatchLoader,
-        further,
         representation=tagger.representation if views is None else cast(Any, views),
         cache_jets=training.cache_jets if views is None else 0,
         shard=lambda: (trainer.global_rank, trainer.world_size),
         target=target,
     )
     batches = loader(
-        split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed, bucket=training.bucket,
-        made=frozen.get("train"), beside=taught,
+        further, split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed,
+        bucket=training.bucket, made=frozen.get("train"), beside=taught,
     )  # fmt: skip
     # Every process needs something to validate.
     num_val = dataset.num_jets("val")
     largest = max(num_val // trainer.world_size, 1)
     # Of a contrastive loss the number of jets is part.
     size = training.batch_size if views is not None else LARGER_TO_VALIDATE * training.batch_size
-    val = loader(split="val", batch_size=min(size, largest), made=frozen.get("val"))
+    val = loader(further, split="val", batch_size=min(size, largest), made=frozen.get("val"))
     if not len(batches) or num_val < trainer.world_size:
         raise DataError(
             f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "
             "use fewer devices or a smaller batch_size"
         )
-    batches.epoch = lambda: trainer.current_epoch
-    if views is not None:
-        # Those of the validation jets stay the same.
-        views.epoch = lambda: trainer.current_epoch + 1 if trainer.training else 0
     if training.accumulate > len(batches):
         raise RecipeError(
             f"training.accumulate: {training.accumulate} is more than the {len(batches)} batches of an epoch; give "
             "less, or a smaller batch_size"
         )
+    batches.epoch = lambda: trainer.current_epoch
+    if views is not None:
+        # Those of the validation jets stay the same.
+        views.epoch = lambda: trainer.current_epoch + 1 if trainer.training else 0
+    return batches, val
+
+
+def _module(
+    recipe: Recipe, dataset: Dataset, tagger: Tagger, num_batches: int, plan: WeightPlan, head: AuxiliaryHead | None,
+    *, cached: bool, taught: torch.Tensor | None,
+) -> TrainingModule:  # fmt: skip
+    """Return what Lightning trains: the tagger with what it learns, and from whom."""
     some = dataset.read("train", max_jets=2)
-    module: TrainingModule
     if recipe.pretrain is not None:
         objective = objective_of(recipe.pretrain, tagger, some)
-        module = PretrainingModule(tagger, training, len(batches), objective, plan)
-    else:
-        distillation = None
-        if recipe.distill is not None and taught is not None:
-            width = embedding_width(tagger, some) if recipe.distill.learns_features else 0
-            distillation = Distillation(recipe.distill, taught, len(dataset.classes), width)
-        module = TrainingModule(
-            tagger, training, len(batches), head, plan=plan, cached=bool(frozen), distillation=distillation
-        )
-    recorder.preparation = time.monotonic() - start
-    try:
-        trainer.fit(module, batches, val, ckpt_path=resume, weights_only=True)
-    except (RuntimeError, MemoryError) as error:
-        raise _explained(error, trainer, training) from None
+        return PretrainingModule(tagger, recipe.training, num_batches, objective, plan)
+    distillation = None
+    if recipe.distill is not None and taught is not None:
+        width = embedding_width(tagger, some) if recipe.distill.learns_features else 0
+        distillation = Distillation(recipe.distill, taught, len(dataset.classes), width)
+    return TrainingModule(
+        tagger, recipe.training, num_batches, head, plan=plan, cached=cached, distillation=distillation
+    )
 
 
 def _frozen_outputs(recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer) -> dict[str, Batch]:

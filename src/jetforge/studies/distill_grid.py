@@ -20,11 +20,23 @@ FULL = "full"
 _Count = Annotated[int, Field(gt=0)]
 
 
+class ModeEntry(DistillMode):
+    """A way in which students are taught.
+
+    ``unlabelled`` is the name of a sample, whose training jets are learnt from beside those with labels. ``epochs`` are
+    those of students so taught, where not as many as ``training`` has: with five times the jets a fifth of the epochs
+    are as many steps.
+    """
+
+    epochs: _Count | None = None
+
+
 class StudentEntry(TaggerEntry):
-    """A student, with the views and teachers that are tried with it; by default all."""
+    """A student, with the views, teachers and modes that are tried with it; by default all."""
 
     views: tuple[str, ...] | None = None
     teachers: tuple[str, ...] | None = None
+    modes: tuple[str, ...] | None = None
 
 
 class DistillStudy(Study):
@@ -39,7 +51,7 @@ class DistillStudy(Study):
     students: Annotated[dict[str, StudentEntry], Field(min_length=1)]
     views: dict[str, dict[str, Any]] = Field(default={})
     seeds: _Count = 3
-    distill: DistillMode = DistillMode()
+    modes: Annotated[dict[str, ModeEntry], Field(min_length=1)] = Field(default={"taught": ModeEntry()})
     training: TrainingSection = TrainingSection()
     efficiency: Literal["0.3", "0.5", "0.7", "0.8"] = "0.3"
 
@@ -59,9 +71,16 @@ class DistillStudy(Study):
                 JetView.from_dict(settings)
             except JetforgeError as error:
                 raise ValueError(f"views.{name}: {error}") from None
+        for name, mode in self.modes.items():
+            if mode.unlabelled is not None and (mode.unlabelled not in self.samples or mode.unlabelled == self.sample):
+                others = ", ".join(sample for sample in self.samples if sample != self.sample) or "none"
+                raise ValueError(
+                    f"modes.{name}.unlabelled: '{mode.unlabelled}' is no other sample of the study; there are {others}"
+                )
         for name, student in self.students.items():
             for chosen, known, what in (
                 (student.views, (FULL, *self.views), "view"), (student.teachers, tuple(self.teachers), "teacher"),
+                (student.modes, tuple(self.modes), "mode"),
             ):  # fmt: skip
                 for one in chosen or ():
                     if one not in known:
@@ -76,21 +95,23 @@ class Lesson:
 
     Attributes
     ----------
-    student, teacher, view
-        Names; the teacher is ``alone`` without one, the view ``full`` where all is seen.
+    student, teacher, mode, view
+        Names; the teacher is ``alone`` without one, and then there is no mode; the view is ``full`` where all is seen.
     seed
         Of the student's training.
     """
 
     student: str
     teacher: str
+    mode: str | None
     view: str
     seed: int
 
     @property
     def name(self) -> str:
         """The name of the cell."""
-        return f"cells/{self.student}/{self.view}/{self.teacher}-seed{self.seed}"
+        taught = self.teacher if self.mode is None else f"{self.teacher}/{self.mode}"
+        return f"cells/{self.student}/{self.view}/{taught}-seed{self.seed}"
 
 
 def teacher_cell(study: DistillStudy, name: str) -> Cell:
@@ -102,9 +123,17 @@ def lessons(study: DistillStudy) -> Iterator[Lesson]:
     """Yield everything that is tried."""
     for name, student in study.students.items():
         for view in (FULL, *study.views) if student.views is None else student.views:
-            for teacher in (ALONE, *(study.teachers if student.teachers is None else student.teachers)):
+            for teacher, mode in _ways(study, student):
                 for seed in range(1, study.seeds + 1):
-                    yield Lesson(name, teacher, view, seed)
+                    yield Lesson(name, teacher, mode, view, seed)
+
+
+def _ways(study: DistillStudy, student: StudentEntry) -> Iterator[tuple[str, str | None]]:
+    """Yield each teacher of a student with each mode, after nobody."""
+    yield ALONE, None
+    for teacher in study.teachers if student.teachers is None else student.teachers:
+        for mode in study.modes if student.modes is None else student.modes:
+            yield teacher, mode
 
 
 def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
@@ -113,11 +142,18 @@ def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
     recipe["training"] = {**recipe["training"], "seed": lesson.seed}
     if lesson.view != FULL:
         recipe["representation"] = {**recipe["representation"], "view": study.views[lesson.view]}
-    if lesson.teacher == ALONE:
+    if lesson.mode is None:
         return Cell(lesson.name, recipe)
+    mode = study.modes[lesson.mode]
+    if mode.epochs is not None:
+        recipe["training"]["epochs"] = mode.epochs
     needed = f"teachers/{lesson.teacher}"
-    cache = f"{{scores/{lesson.teacher}}}"
-    section = {**study.distill.model_dump(), "teachers": [f"{{{needed}}}"], "cache": cache}
+    # What a teacher gives is kept apart for other jets, and where more of it is learnt from than its scores.
+    kind = "embedded" if mode.learns_features else "scores"
+    cache = f"{{scores/{lesson.teacher}/{kind}/{mode.unlabelled or study.sample}}}"
+    section = {**mode.model_dump(exclude={"epochs"}), "teachers": [f"{{{needed}}}"], "cache": cache}
+    if mode.unlabelled is not None:
+        section["unlabelled"] = study.samples[mode.unlabelled].data
     return Cell(lesson.name, {**recipe, "distill": section}, (needed,))
 
 

@@ -32,41 +32,37 @@ Lessons = Mapping[Lesson, MeasuredCell]
 def gains(
     study: DistillStudy, teachers: Mapping[str, MeasuredCell], lessons: Lessons, latencies: Mapping[str, Latency]
 ) -> list[dict[str, Any]]:
-    """Return one row a student, view and teacher: rejections alone and taught, with their spread over seeds.
+    """Return one row a student, view, teacher and mode: rejections alone and taught, with their spread over seeds.
 
-    Keys of a row: ``student, view, teacher, parameters, alone, alone_error, taught, taught_error, gain, gain_error,
-    auc_alone, auc_taught, of_teacher`` (the taught student's rejection over the teacher's), ``microseconds`` a jet of
-    the student's network, ``faster`` (the teacher's over it). Errors are the spread of the seeds over the root of
-    their number.
+    Keys of a row: ``student, view, teacher, mode, by`` (the teacher, and the mode where there are several),
+    ``parameters, alone, alone_error, taught, taught_error, gain, gain_error, auc_alone, auc_taught, of_teacher`` (the
+    taught student's rejection over the teacher's), ``microseconds`` a jet of the student's network, ``faster`` (the
+    teacher's over it). Errors are the spread of the seeds over the root of their number.
     """
-    rows = []
-    for student in study.students:
-        for view in dict.fromkeys(lesson.view for lesson in lessons if lesson.student == student):
-            alone = _cells(lessons, student, ALONE, view)
-            for teacher in dict.fromkeys(lesson.teacher for lesson in lessons if lesson.student == student):
-                if teacher == ALONE:
-                    continue
-                taught = _cells(lessons, student, teacher, view)
-                rows.append(_row(study, (student, view, teacher), alone, taught, teachers[teacher], latencies))
-    return rows
-
-
-def _cells(lessons: Lessons, student: str, teacher: str, view: str) -> list[MeasuredCell]:
-    wanted = (student, teacher, view)
-    return [cell for lesson, cell in lessons.items() if (lesson.student, lesson.teacher, lesson.view) == wanted]
+    of: dict[tuple[str, str, str, str | None], list[MeasuredCell]] = {}
+    for lesson, cell in lessons.items():
+        of.setdefault((lesson.student, lesson.view, lesson.teacher, lesson.mode), []).append(cell)
+    return [
+        _row(
+            study, (student, view, teacher, mode), of[student, view, ALONE, None], taught, teachers[teacher], latencies
+        )
+        for (student, view, teacher, mode), taught in of.items()
+        if mode is not None
+    ]
 
 
 def _row(
-    study: DistillStudy, names: tuple[str, str, str], alone: Sequence[MeasuredCell], taught: Sequence[MeasuredCell],
-    teacher: MeasuredCell, latencies: Mapping[str, Latency],
+    study: DistillStudy, names: tuple[str, str, str, str], alone: Sequence[MeasuredCell],
+    taught: Sequence[MeasuredCell], teacher: MeasuredCell, latencies: Mapping[str, Latency],
 ) -> dict[str, Any]:  # fmt: skip
     before, before_error = _mean([cell.rejection(study.efficiency) for cell in alone])
     after, after_error = _mean([cell.rejection(study.efficiency) for cell in taught])
     relative = math.hypot(before_error / before, after_error / after) if before and after else math.nan
-    student, view, name = names
+    student, view, name, mode = names
     own, theirs = latencies[f"{student}, {view}"].network, latencies[name].network
     return {
-        "student": student, "view": view, "teacher": name, "parameters": taught[0].num_parameters,
+        "student": student, "view": view, "teacher": name, "mode": mode,
+        "by": name if len(study.modes) == 1 else f"{name}, {mode}", "parameters": taught[0].num_parameters,
         "alone": before, "alone_error": before_error, "taught": after, "taught_error": after_error,
         "gain": after / before, "gain_error": after / before * relative,
         "auc_alone": float(np.mean([cell.auc for cell in alone])),
@@ -81,14 +77,14 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line a student, view and teacher, and whether a student is close to its teacher and much faster."""
+    """Return a line a row of the gains, and whether a student is close to its teacher and much faster."""
     lines = [
-        f"{row['student']}, {row['view']}: {row['alone']:.0f} alone, {row['taught']:.0f} by {row['teacher']}: "
+        f"{row['student']}, {row['view']}: {row['alone']:.0f} alone, {row['taught']:.0f} by {row['by']}: "
         f"gain {_with(row['gain'], row['gain_error'], 2)}"
         for row in rows
     ]
     close = [row for row in rows if row["of_teacher"] >= _WITHIN and row["faster"] >= _FASTER]
-    found = ", ".join(f"{row['student']} ({row['view']}, {row['teacher']})" for row in close) or "none"
+    found = ", ".join(f"{row['student']} ({row['view']}, {row['by']})" for row in close) or "none"
     lines.append(f"within {1 - _WITHIN:.0%} of the teacher's rejection, {_FASTER} times as fast: {found}")
     return lines
 
@@ -137,7 +133,7 @@ def write_distill_report(
         provenance={
             "jets": {"dataset": str(dataset.path), **dataset.manifest.provenance},
             "training": study.training.model_dump(),
-            "distillation": study.distill.model_dump(),
+            "distillation": {name: mode.model_dump() for name, mode in study.modes.items()},
         },
         command=command,
     )
@@ -150,7 +146,7 @@ def _against(
     """Draw the rejection of students alone and taught, and of teachers, against a number of theirs."""
     points: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
-        for kind, name in (("alone", f"alone, {row['view']}"), ("taught", f"by {row['teacher']}, {row['view']}")):
+        for kind, name in (("alone", f"alone, {row['view']}"), ("taught", f"by {row['by']}, {row['view']}")):
             error = row[f"{kind}_error"]
             point = (float(row[key]), row[kind], 0.0 if math.isnan(error) else error)
             if point not in points.setdefault(name, []):
@@ -168,7 +164,7 @@ def _against_views(study: DistillStudy, rows: Sequence[Mapping[str, Any]]) -> li
     views = (FULL, *study.views)
     points: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
-        for kind, name in (("alone", f"{row['student']}, alone"), ("taught", f"{row['student']}, by {row['teacher']}")):
+        for kind, name in (("alone", f"{row['student']}, alone"), ("taught", f"{row['student']}, by {row['by']}")):
             error = row[f"{kind}_error"]
             point = (float(views.index(row["view"])), row[kind], 0.0 if math.isnan(error) else error)
             if point not in points.setdefault(name, []):
@@ -190,7 +186,7 @@ def _shown(row: Mapping[str, Any], level: str) -> dict[str, str]:
     return {
         "student": row["student"],
         "sees": row["view"],
-        "teacher": row["teacher"],
+        "teacher": row["by"],
         "parameters": f"{row['parameters']:,}",
         f"1/εB at {level} alone": _with(row["alone"], row["alone_error"], 0),
         "taught": _with(row["taught"], row["taught_error"], 0),
