@@ -1,6 +1,7 @@
 """Students and their teachers: the losses by their formulas, and whole trainings."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -210,6 +211,31 @@ def test_labels_of_unlabelled_jets_are_not_looked_at(data, teacher, tmp_path):
     assert not torch.equal(students[0].output.weight, alone.output.weight)
 
 
+def test_a_run_is_of_its_unlabelled_jets_too(data, teacher, tmp_path):
+    write_dataset(tmp_path / "more", seed=2)
+    settings = recipe(data / "jets", tmp_path / "run", [teacher], unlabelled=str(tmp_path / "more"))
+    fit(settings)
+    trained = (tmp_path / "run/tagger.safetensors").stat().st_mtime_ns
+    fit(settings)
+    assert (tmp_path / "run/tagger.safetensors").stat().st_mtime_ns == trained
+    shutil.rmtree(tmp_path / "more")
+    write_dataset(tmp_path / "more", seed=3)
+    with pytest.raises(DataError, match=r"not the jets that .*run was trained on"):
+        fit(settings)
+
+
+def test_unlabelled_jets_count_as_much_as_others(data, tmp_path):
+    def weighted(jets):
+        return Jets(jets.offsets, jets.columns, {**jets.fields, "weight": np.where(jets.label, 4e-3, 1e-3)})
+
+    labelled = write_dataset(tmp_path / "weighted", change=weighted)
+    both = WithUnlabelled(labelled, open_dataset(data / "more"))
+    weights = np.concatenate([both.read_part("train", index).weight for index in range(len(both.parts("train")))])
+    known = labelled.num_jets("train")
+    np.testing.assert_allclose(weights[:known], labelled.read("train").weight)
+    np.testing.assert_allclose(weights[known:], weights[:known].mean())
+
+
 def test_unlabelled_jets_follow_the_labelled_ones(data):
     labelled, further = open_dataset(data / "jets"), open_dataset(data / "more")
     both = WithUnlabelled(labelled, further)
@@ -270,6 +296,7 @@ def test_scores_of_other_numbers_of_labelled_jets_are_not_taken(data, teacher, t
         ({"weight": 1.1}, "distill.weight: must be less than or equal to 1"),
         ({"weight": 0}, "nothing is learnt from a teacher; raise one"),
         ({"teacher_sha256": ("0" * 64,)}, r"distill.teachers: .* has the sha256 .*, not 000000000000..."),
+        ({"teacher_sha256": ("0" * 64,) * 2}, r"teacher_sha256: 2 checksums for 1 teachers; give one each"),
         ({"training": {"auxiliary": {"target": "mass"}}}, "training.auxiliary is not learnt beside a teacher"),
         ({"tagger": {"name": "boosted_trees"}, "training": {}}, "distill: boosted_trees learns by no gradients"),
         ({"unlabelled": "nowhere"}, "nowhere: no such directory"),

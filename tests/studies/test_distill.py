@@ -14,6 +14,9 @@ from jetforge.representations import JetView
 from jetforge.studies import distill as distilling
 from jetforge.studies import load_study, run_study
 from jetforge.studies.cells import CELL_NAME
+from jetforge.studies.distill_grid import lesson_cell, lessons
+from jetforge.studies.distill_report import summary_of
+from jetforge.studies.studies import plan_study
 from jetforge.taggers import create_tagger, load_tagger
 
 
@@ -38,14 +41,13 @@ def study_values(folder):
         "views": {"coarse": {"cell_size": 0.2, "leading": 6}},
         "modes": {
             "scores": {"temperature": 2.0},
-            "more": {"unlabelled": "more", "epochs": 1, "features": 0.5},
+            "more": {"unlabelled": "more", "epochs_divisor": 2, "features": 0.5},
         },
         "seeds": 2,
         "training": {"epochs": 2, "batch_size": 50},
         "efficiency": "0.5",
         "scales": {
-            "one": {"seeds": 1, "students": {"set": None, "other": None}, "samples": {"more": None},
-                    "modes": {"more": None}},
+            "one": {"seeds": 1, "students": {"set": None, "other": None}, "modes": {"more": None}},
         },
     }  # fmt: skip
 
@@ -87,6 +89,7 @@ def test_every_student_is_tried_alone_and_with_its_teachers(done):
         if lesson.teacher != "alone":
             assert recipe["distill"]["teachers"] == [str(result.teachers[lesson.teacher].run)]
             assert (recipe["distill"]["unlabelled"] is not None) == (lesson.mode == "more")
+            assert recipe["training"]["warmup_epochs"] == (0.5 if lesson.mode == "more" else 1.0)
             assert recipe["distill"]["temperature"] == (2.0 if lesson.mode == "scores" else 3.0)
         last = json.loads((cell.run / "metrics.jsonl").read_text().splitlines()[-1])
         # 150 jets with labels in batches of 50, 50 more without.
@@ -109,8 +112,9 @@ def test_gains_follow_from_the_cells(done):
         assert row["gain_error"] == pytest.approx(row["gain"] * error)
         teacher = json.loads((result.teachers[row["teacher"]].run / CELL_NAME).read_text())
         assert row["of_teacher"] == pytest.approx(np.mean(taught) / teacher["metrics"]["rejection"]["0.5"]["value"])
-        latency = result.latencies[f"{names[0]}, {names[1]}"]
-        assert row["faster"] == pytest.approx(result.latencies[row["teacher"]].network / latency.network)
+        latency = result.latencies["students/{}/{}".format(*names)]
+        assert row["faster"] == pytest.approx(result.latencies["teachers/" + row["teacher"]].network / latency.network)
+        assert 0 < row["gain_low"] <= row["gain_high"]
     assert len(result.gains) == 11
     page = result.report.read_text()
     assert f"{result.gains[0]['gain']:.2f} ± {result.gains[0]['gain_error']:.2f}" in page
@@ -120,6 +124,28 @@ def test_gains_follow_from_the_cells(done):
     assert page.count("<figure") == 3
     assert len(list((result.report.parent / "figures").iterdir())) == 6
     assert result.summary[-1].startswith("within 20% of the teacher's rejection, 20 times as fast: ")
+
+
+def test_what_leaves_no_background_is_not_close_to_its_teacher(done):
+    _, result = done
+    row = dict(result.gains[0], faster=100.0)
+    close = summary_of([row | {"of_teacher": 0.9}])[-1]
+    assert close.endswith(f"{row['student']} ({row['view']}, {row['by']})")
+    lost = row | {"taught": math.inf, "of_teacher": math.nan, "gain": math.nan, "gain_low": math.nan}
+    line, close = summary_of([lost])
+    assert "no background left by" in line
+    assert line.endswith("gain not known")
+    assert close.endswith("none")
+
+
+def test_students_with_few_labels_do_not_share_scores(folder, tmp_path):
+    students = {
+        name: {"tagger": "hldnn", "training": {"train_jets": jets}, "modes": ["more"], "teachers": ["big"]}
+        for name, jets in (("a", None), ("b", 60), ("c", 60))
+    }
+    study = load_study(write(tmp_path, study_values(folder) | {"students": students, "views": {}}))
+    caches = {x.student: lesson_cell(study, x).recipe["distill"]["cache"] for x in lessons(study) if x.mode}
+    assert caches["a"] != caches["b"] == caches["c"]
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):
@@ -134,6 +160,7 @@ def test_what_is_done_is_not_done_again(done, monkeypatch):
 
 def test_a_study_killed_half_way_goes_on(folder, tmp_path):
     study = load_study(write(tmp_path, study_values(folder) | {"out": str(tmp_path / "study")}), "one")
+    assert plan_study(study).samples == {str(folder / "jets"): True}  # nothing uses the other sample
     started = []
 
     def stop(name, done, total):
@@ -186,6 +213,16 @@ def test_latency_is_of_the_jets_that_are_given():
         ),
         ({"modes": {"m": {"unlabelled": "jets"}}}, "modes.m.unlabelled: 'jets' is no other sample"),
         ({"modes": {}}, "modes: "),
+        ({"modes": {"m": {"epochs_divisor": 0.5}}}, "modes.m.epochs_divisor: must be greater than or equal to 1"),
+        ({"students": {"s": {"tagger": "hldnn", "views": []}}}, "students.s.views: "),
+        (
+            {"samples": {"jets": {"data": "a/x"}, "more": {"data": "a/../a/x"}}},
+            "samples.more: it has jets of samples.jets",
+        ),
+        (
+            {"samples": {n: {"data": n, "generate": {"presets": ["w", n], "jets": 10}} for n in ("jets", "more")}},
+            "samples.more: it has jets of samples.jets",
+        ),
         ({"modes": {"m": {"weight": 0}}}, "nothing is learnt from a teacher"),
         ({"study": ["distill"]}, "there is no study ['distill']"),
         ({"scales": ["small"]}, "scales: must be a section"),

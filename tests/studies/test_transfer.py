@@ -11,11 +11,12 @@ from helpers.datasets import write_dataset
 
 from jetforge.errors import DataError, JetforgeError, RecipeError
 from jetforge.learning.fit import Hardware
+from jetforge.learning.sections import TrainingSection
 from jetforge.studies import cells as celling
 from jetforge.studies import load_study, run_study
 from jetforge.studies.cells import CELL_NAME, SCORES_NAME
 from jetforge.studies.transfer_findings import findings
-from jetforge.studies.transfer_grid import trials
+from jetforge.studies.transfer_grid import architecture_of, trials
 from jetforge.studies.transfer_report import series_of
 
 SMALL = {"name": "lundnet5", "arguments": {"channels": [8, 8], "fusion": 12, "hidden": 8}}
@@ -161,6 +162,21 @@ def test_losses_are_compared_with_as_many_jets(done):
         rows = [row for row in findings(study, series_of(kept), classes) if row["finding"].startswith(start)]
         assert re.findall(r"(?<!± )-?0\.\d{5}", rows[0]["found"]) == [f"{loss:.5f}" for loss in losses]
         assert [row["holds"] for row in rows] == ["yes" if losses[0] < losses[1] else "no"]
+
+
+def test_scratch_is_trained_as_the_source_is(folder, tmp_path):
+    """What a source says itself counts, also where it is what every training has by default."""
+    values = study_values(folder)
+    tagger = {"tagger": "hldnn", "sample": values["target"]}
+    values |= {
+        "training": {"epochs": 3, "learning_rate": 0.01},
+        "sources": {
+            "a": tagger, "b": {**tagger, "training": {"learning_rate": TrainingSection().learning_rate}},
+            "c": {**tagger, "training": {"epochs": 3}},
+        },
+    }  # fmt: skip
+    study = load_study(write(tmp_path, values))
+    assert [architecture_of(study, name) for name in "abc"] == ["a", "b", "a"]
 
 
 def test_what_is_done_is_not_done_again(done, monkeypatch):

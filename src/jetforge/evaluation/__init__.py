@@ -2,6 +2,7 @@
 
 from jetforge.evaluation.bins import BinnedRejection, rejection_by_bin
 from jetforge.evaluation.comparison_plots import plot_against, plot_roc_ratio
+from jetforge.evaluation.gain import rejection_gain
 from jetforge.evaluation.image_plots import plot_average_images
 from jetforge.evaluation.intervals import Interval, clopper_pearson
 from jetforge.evaluation.lund_plots import plot_lund_jet, plot_lund_planes, plot_lund_ratio, plot_lund_slices
@@ -44,6 +45,7 @@ __all__ = [
     "plot_roc_ratio",
     "plot_scores",
     "rejection_by_bin",
+    "rejection_gain",
     "rejection_table",
     "roc_curve",
     "save_figures",

@@ -45,7 +45,7 @@ def boost(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
 def _fit_at_once(recipe: Recipe, dataset: Dataset, tagger: Tagger) -> None:
     run, start = Path(recipe.out), time.monotonic()
     with Console(stderr=True).status("fitting"):
-        initialise(tagger, dataset)
+        initialise(tagger, dataset, dataset)
         rows = {}
         for split in ("train", "val"):
             parts = list(BatchLoader(dataset, split, tagger.representation, 20_000, cache_jets=0))

@@ -61,7 +61,7 @@ def with_teachers(recipe: Recipe) -> tuple[Recipe, tuple[Tagger, ...]]:
     for path, teacher in zip(distill.teachers, teachers, strict=True):
         refuse_without_head(path, teacher)
     found = tuple(weights_sha256(path) for path in distill.teachers)
-    for path, there, wanted in zip(distill.teachers, found, distill.teacher_sha256 or found, strict=False):
+    for path, there, wanted in zip(distill.teachers, found, distill.teacher_sha256 or found, strict=True):
         if there != wanted:
             raise RecipeError(
                 f"distill.teachers: {path} has the sha256 {there[:12]}..., not {wanted[:12]}...: it was trained again "
@@ -228,19 +228,24 @@ def _distances(rows: torch.Tensor) -> torch.Tensor:
     return distances / distances.sum().clamp(min=1e-12) * (len(rows) * (len(rows) - 1))
 
 
-def check_unlabelled(distill: DistillSection, labelled: Dataset, unlabelled: Dataset) -> None:
+def check_unlabelled(where: str, labelled: Dataset, unlabelled: Dataset) -> None:
     """Refuse jets without labels that go with nothing.
+
+    Parameters
+    ----------
+    where
+        What the error begins with.
+    labelled, unlabelled
+        The jets.
 
     Raises
     ------
     DataError
-        If they lack a column of constituents that the labelled jets have.
+        If there are none to train on, or they lack a column of constituents that the labelled jets have.
     """
+    unlabelled.parts("train")
     missing = [
         name for name in labelled.manifest.constituent_fields if name not in unlabelled.manifest.constituent_fields
     ]
     if missing:
-        raise DataError(
-            f"distill.unlabelled: {distill.unlabelled}: its constituents lack {', '.join(missing)}, which those of "
-            f"{labelled.path} have"
-        )
+        raise DataError(f"{where}: its constituents lack {', '.join(missing)}, which those of {labelled.path} have")

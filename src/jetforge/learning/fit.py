@@ -39,7 +39,7 @@ from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained, prepare_run
 from jetforge.learning.sections import TrainingSection
 from jetforge.learning.train import train
-from jetforge.learning.training_jets import check_pretrainable, check_trainable, dataset_of
+from jetforge.learning.training_jets import check_pretrainable, check_trainable, dataset_of, with_unlabelled
 from jetforge.learning.transfer import take_over, with_source
 from jetforge.taggers import Tagger, load_tagger, save_tagger
 
@@ -112,6 +112,7 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         check_pretrainable(dataset)
     if recipe.distill is not None:
         check_teachers(teachers, recipe.distill, dataset)
+    learnt_from = with_unlabelled(recipe, dataset)
     # The seed comes first: creating the tagger draws its initial weights.
     pl.seed_everything(recipe.training.seed, verbose=False)
     # Jets without labels have no classes: a head for two awaits those of a later task.
@@ -125,7 +126,7 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
             **recipe.distill.model_dump(mode="json"), "taggers": [teacher.name for teacher in teachers]
         }  # fmt: skip
     refuse_file(run)
-    if not overwrite and is_trained(recipe, dataset):
+    if not overwrite and is_trained(recipe, learnt_from):
         return load_tagger(run)
     if not tagger.trained_by_gradient:
         with _alone(run):
@@ -135,12 +136,12 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
     auxiliary = recipe.training.auxiliary
     target = None if auxiliary is None else AuxiliaryTarget(auxiliary.target, dataset)
     with _quiet_lightning():
-        recorder = EpochRecorder(run, recipe.training, dataset)
+        recorder = EpochRecorder(run, recipe.training, learnt_from)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
         with _alone(run):
-            if prepare_run(recipe, dataset, overwrite=overwrite):
+            if prepare_run(recipe, learnt_from, overwrite=overwrite):
                 return load_tagger(run)
-            train(recipe, dataset, tagger, trainer, recorder, teachers, target)
+            train(recipe, dataset, learnt_from, tagger, trainer, recorder, teachers, target)
             if trainer.is_global_zero:
                 save_tagger(load_tagger(run / BEST_FOLDER), run)
                 for folder in (BACKBONE_FOLDER, TEACHER_FOLDER):

@@ -153,7 +153,6 @@ class DistillMode(Section):
     weight: Annotated[float, Field(ge=0, le=1)] = 0.9
     features: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     relations: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    unlabelled: str | None = None
 
     @property
     def learns_features(self) -> bool:
@@ -171,6 +170,7 @@ class DistillSection(DistillMode):
     """From which teachers a student learns, and what of them."""
 
     teachers: Annotated[tuple[str, ...], Field(min_length=1)]
+    unlabelled: str | None = None
     cache: str | None = None
     teacher_sha256: tuple[str, ...] | None = None
 
@@ -181,6 +181,15 @@ class DistillSection(DistillMode):
             if teacher in teachers[:number]:
                 raise ValueError(f"{teacher} is given twice; give each teacher once")
         return teachers
+
+    @model_validator(mode="after")
+    def _a_checksum_each(self) -> Self:
+        if self.teacher_sha256 is not None and len(self.teacher_sha256) != len(self.teachers):
+            raise ValueError(
+                f"teacher_sha256: {len(self.teacher_sha256)} checksums for {len(self.teachers)} teachers; give one "
+                "each, or leave them out"
+            )
+        return self
 
 
 class PretrainSection(Section):

@@ -25,15 +25,15 @@ from jetforge.learning.module import TrainingModule
 from jetforge.learning.pretrain import PretrainingModule, objective_of, two_views
 from jetforge.learning.recipe import Recipe
 from jetforge.learning.sections import TrainingSection
-from jetforge.learning.training_jets import initialise, with_unlabelled
+from jetforge.learning.training_jets import initialise
 from jetforge.learning.transfer import WeightPlan
 from jetforge.representations import Batch, DenseBatch
 from jetforge.taggers import Tagger, keep_freed_memory
 
 
 def train(
-    recipe: Recipe, dataset: Dataset, tagger: Tagger, trainer: pl.Trainer, recorder: EpochRecorder,
-    teachers: Sequence[Tagger], target: AuxiliaryTarget | None,
+    recipe: Recipe, dataset: Dataset, learnt_from: Dataset, tagger: Tagger, trainer: pl.Trainer,
+    recorder: EpochRecorder, teachers: Sequence[Tagger], target: AuxiliaryTarget | None,
 ) -> None:  # fmt: skip
     """Train a tagger by gradients, or go on from the last checkpoint.
 
@@ -43,6 +43,8 @@ def train(
         Nothing of it is left open.
     dataset
         Its jets.
+    learnt_from
+        The same, or `with_unlabelled`.
     tagger
         New, or with what it takes over from another.
     trainer
@@ -67,7 +69,7 @@ def train(
     keep_freed_memory()
     head = None
     with Console(stderr=True).status("reading the training jets"):
-        initialise(tagger, dataset)
+        initialise(tagger, dataset, learnt_from)
         if target is not None:
             target.fit(dataset.blocks("train", block_jets=20_000, columns=()))
             head = AuxiliaryHead(embedding_width(tagger, dataset.read("train", max_jets=2)))
@@ -77,9 +79,8 @@ def train(
     if recipe.pretrain is not None and trainer.world_size > 1:
         raise RecipeError("pretrain: it trains in one process; give --devices 1")
     frozen = _frozen_outputs(recipe, dataset, tagger, trainer)
-    further = with_unlabelled(recipe, dataset)
-    taught = _taught(recipe, further, teachers, trainer)
-    batches, val = _loaders(recipe, dataset, further, tagger, trainer, target, frozen, taught)
+    taught = _taught(recipe, learnt_from, teachers, trainer)
+    batches, val = _loaders(recipe, dataset, learnt_from, tagger, trainer, target, frozen, taught)
     module = _module(recipe, dataset, tagger, len(batches), plan, head, cached=bool(frozen), taught=taught)
     recorder.preparation = time.monotonic() - start
     try:
@@ -89,10 +90,10 @@ def train(
 
 
 def _loaders(
-    recipe: Recipe, dataset: Dataset, further: Dataset, tagger: Tagger, trainer: pl.Trainer,
+    recipe: Recipe, dataset: Dataset, learnt_from: Dataset, tagger: Tagger, trainer: pl.Trainer,
     target: AuxiliaryTarget | None, frozen: dict[str, Batch], taught: torch.Tensor | None,
 ) -> tuple[BatchLoader, BatchLoader]:  # fmt: skip
-    """Return the batches that are learnt from, of ``further``, and those that are validated with, of ``dataset``."""
+    """Return the batches that are learnt from, and those that are validated with."""
     training = recipe.training
     views = two_views(recipe.pretrain, tagger, training.seed)
     loader = partial(
@@ -103,7 +104,7 @@ def _loaders(
         target=target,
     )
     batches = loader(
-        further, split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed,
+        learnt_from, split="train", batch_size=training.batch_size, shuffle=True, seed=training.seed,
         bucket=training.bucket, made=frozen.get("train"), beside=taught,
     )  # fmt: skip
     # Every process needs something to validate.
@@ -111,7 +112,7 @@ def _loaders(
     largest = max(num_val // trainer.world_size, 1)
     # Of a contrastive loss the number of jets is part.
     size = training.batch_size if views is not None else LARGER_TO_VALIDATE * training.batch_size
-    val = loader(further, split="val", batch_size=min(size, largest), made=frozen.get("val"))
+    val = loader(dataset, split="val", batch_size=min(size, largest), made=frozen.get("val"))
     if not len(batches) or num_val < trainer.world_size:
         raise DataError(
             f"{dataset.path}: too few jets for {trainer.world_size} processes with batches of {training.batch_size}; "

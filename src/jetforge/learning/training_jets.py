@@ -38,12 +38,15 @@ def with_unlabelled(recipe: Recipe, dataset: Dataset) -> Dataset:
     if recipe.distill is None or recipe.distill.unlabelled is None:
         return dataset
     unlabelled = open_dataset(recipe.distill.unlabelled)
-    check_unlabelled(recipe.distill, dataset, unlabelled)
+    check_unlabelled(f"distill.unlabelled: {recipe.distill.unlabelled}", dataset, unlabelled)
     return WithUnlabelled(dataset, unlabelled)
 
 
-def initialise(tagger: Tagger, dataset: Dataset) -> None:
-    """Fit the representation unless the recipe gives its normalisation; write down where the data came from."""
+def initialise(tagger: Tagger, dataset: Dataset, learnt_from: Dataset) -> None:
+    """Fit the representation unless the recipe gives its normalisation; write down where the data came from.
+
+    ``learnt_from`` is the dataset itself, or `with_unlabelled`: a run is of all jets that it learns from.
+    """
     if not tagger.representation.fitted:
         columns = dataset.present(tagger.representation.columns)
         tagger.representation.fit(dataset.blocks("train", block_jets=20_000, columns=columns))
@@ -52,8 +55,8 @@ def initialise(tagger: Tagger, dataset: Dataset) -> None:
     tagger.provenance = {
         **tagger.provenance,
         "dataset": str(dataset.path),
-        "jets": {split: dataset.num_jets(split) for split in dataset.splits},
-        "fingerprint": dataset.fingerprint,
+        "jets": {split: learnt_from.num_jets(split) for split in dataset.splits},
+        "fingerprint": learnt_from.fingerprint,
         **dataset.manifest.provenance,
     }
 

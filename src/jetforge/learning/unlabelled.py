@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
 
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
@@ -21,7 +24,8 @@ class WithUnlabelled(Dataset):
     labelled
         The dataset that everything else is of.
     unlabelled
-        Where further training jets come from, which then have no labels and count equally.
+        Where further training jets come from, which then have no labels; each counts as much as one with a label does
+        on average.
     """
 
     def __init__(self, labelled: Dataset, unlabelled: Dataset) -> None:
@@ -54,4 +58,12 @@ class WithUnlabelled(Dataset):
             return self._labelled.read_part(split, index, columns)
         jets = self._unlabelled.read_part(_SPLIT, index - own, columns)
         fields = {name: values for name, values in jets.fields.items() if name not in ("label", "weight")}
+        if self._mean_weight != 1:
+            fields["weight"] = np.full(len(jets), self._mean_weight, dtype=np.float32)
         return Jets(jets.offsets, jets.columns, fields)
+
+    @cached_property
+    def _mean_weight(self) -> float:
+        blocks = self._labelled.blocks(_SPLIT, block_jets=20_000, columns=())
+        sums = [(float(jets.weight.sum(dtype=float)), len(jets)) for jets in blocks]
+        return sum(weight for weight, _ in sums) / sum(number for _, number in sums)

@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from jetforge.errors import DataError, JetforgeError, RecipeError
 from jetforge.evaluation.metrics import evaluate_scores
-from jetforge.evaluation.scoring import score_dataset
+from jetforge.evaluation.scoring import load_for_scoring, score_dataset
 from jetforge.files import write_atomically
 from jetforge.jets.clusters import open_client
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.recipe import make_recipe, tagger_of
 from jetforge.learning.run import read_metrics
-from jetforge.taggers import load_tagger, weights_sha256
+from jetforge.taggers import weights_sha256
 
 CELL_NAME = "cell.json"
 SCORES_NAME = "scores.npy"
@@ -218,8 +218,7 @@ def run_cell(cell: Cell, out: Path, hardware: Hardware) -> MeasuredCell:
         recipe = make_recipe({**_with_runs(cell.recipe, out), "out": str(run)})
         with _one_at_a_time:
             fit(recipe, hardware=hardware)
-        dataset = open_dataset(recipe.data)
-        record = _record(run, dataset, cell)
+            record = _record(run, open_dataset(recipe.data), cell, "cpu" if hardware.accelerator == "cpu" else "auto")
     except JetforgeError as error:
         raise type(error)(f"{cell.name}: {error}") from None
     return MeasuredCell(cell.name, run, record["metrics"], read_metrics(run), record["num_parameters"])
@@ -254,7 +253,7 @@ def check_cells(cells: Sequence[Cell], out: Path) -> None:
             raise type(error)(f"{cell.name}: {error}") from None
 
 
-def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
+def _record(run: Path, dataset: Dataset, cell: Cell, device: str) -> dict[str, Any]:
     """Return what is measured of a run, from its file if that is of this run and these jets."""
     path = run / CELL_NAME
     what = {"weights_sha256": weights_sha256(run), "jets": dataset.fingerprint, "split": cell.split}
@@ -264,7 +263,7 @@ def _record(run: Path, dataset: Dataset, cell: Cell) -> dict[str, Any]:
             return record
     except (OSError, ValueError, KeyError, TypeError):
         pass  # it is measured again
-    tagger = load_tagger(run)
+    tagger = load_for_scoring(run, device)
     labels, weights, scores = [], [], []
     for jets, probabilities in score_dataset(tagger, dataset, cell.split):
         labels.append(jets.label)

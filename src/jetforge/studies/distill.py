@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from jetforge.evaluation.latency import Latency, measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
+from jetforge.learning.distill import check_unlabelled
 from jetforge.learning.fit import Hardware
 from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.distill_grid import (
@@ -24,7 +26,7 @@ from jetforge.studies.distill_grid import (
     lessons,
     teacher_cell,
 )
-from jetforge.studies.distill_report import gains, summary_of, write_distill_report
+from jetforge.studies.distill_report import gains, student_key, summary_of, teacher_key, write_distill_report
 from jetforge.studies.study_file import make_samples
 from jetforge.taggers import load_tagger, weights_sha256
 
@@ -43,7 +45,7 @@ class DistillResult:
     lessons
         What the students learnt, alone and from teachers.
     latencies
-        Of each teacher, by its name, and of each student with each view.
+        Of each teacher, and of each student with each view, see `teacher_key` and `student_key`.
     gains
         What teachers are good for, as rows of a table.
     summary
@@ -77,12 +79,12 @@ def run_distill(
     """
     cells, by_lesson = distill_cells(study)
     out = Path(study.out)
+    check_cells([*cells.values(), *by_lesson.values()], out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
-    _check_jets(samples[study.sample], study.sample)
-    check_cells([*cells.values(), *by_lesson.values()], out)
+    _check_jets(study, samples)
     on_stage(f"training   {len(cells)} teachers into {out / 'teachers'}")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     teachers = {name: measured[cell.name] for name, cell in cells.items()}
@@ -92,7 +94,7 @@ def run_distill(
     done = {lesson: measured[cell.name] for lesson, cell in by_lesson.items()}
     on_stage("measuring  latencies")
     latencies = _latencies(teachers, done, samples[study.sample], out)
-    rows = gains(study, teachers, done, latencies)
+    rows = gains(study, teachers, done, latencies, samples[study.sample].read("test", columns=()))
     report = out / "report.html"
     write_distill_report(study, teachers, done, latencies, rows, samples[study.sample], report, command)
     return DistillResult(teachers, done, latencies, rows, summary_of(rows), report)
@@ -105,39 +107,41 @@ def distill_cells(study: DistillStudy) -> tuple[dict[str, Cell], dict[Lesson, Ce
     return teachers, {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
 
 
-def _check_jets(dataset: Dataset, name: str) -> None:
-    """Refuse jets that rejections are not defined for, before anything is trained."""
+def _check_jets(study: DistillStudy, samples: Mapping[str, Dataset]) -> None:
+    """Refuse jets that the study cannot be made with, before anything is trained."""
+    dataset = samples[study.sample]
     if len(dataset.classes) != 2:
         raise DataError(
-            f"samples.{name}: {dataset.path} has {len(dataset.classes)} classes; a study compares taggers of two"
+            f"samples.{study.sample}: it has {len(dataset.classes)} classes; a study compares taggers of two"
         )
     dataset.parts("test")
-
-
-def latency_key(lesson: Lesson) -> str:
-    """Return the name under which a student's latency is kept: it does not depend on who taught it."""
-    return f"{lesson.student}, {lesson.view}"
+    for name, mode in study.modes.items():
+        if mode.unlabelled is not None:
+            check_unlabelled(f"modes.{name}.unlabelled: {mode.unlabelled}", dataset, samples[mode.unlabelled])
 
 
 def _latencies(
     teachers: Mapping[str, MeasuredCell], done: Mapping[Lesson, MeasuredCell], dataset: Dataset, out: Path
 ) -> dict[str, Latency]:
-    """Measure each teacher and each student with each view, unless that is done."""
-    wanted = {**teachers}
+    """Measure each teacher and each student with each view, unless that is done, on this machine."""
+    wanted = {teacher_key(name): cell for name, cell in teachers.items()}
     for lesson, cell in done.items():
-        wanted.setdefault(latency_key(lesson), cell)
+        # How long a student takes does not depend on who taught it.
+        wanted.setdefault(student_key(lesson.student, lesson.view), cell)
     path = out / LATENCY_NAME
     kept = read_record(path)
     record: dict[str, Any] = {}
     jets = None
+    num_jets = min(_BATCH_JETS, dataset.num_jets("test"))
+    where = {"jets": dataset.fingerprint, "batch_size": num_jets, "machine": platform.node()}
     for name, cell in wanted.items():
-        what = weights_sha256(cell.run)
+        what = {**where, "weights": weights_sha256(cell.run)}
         entry = kept.get(name)
         if not (isinstance(entry, dict) and entry.get("of") == what):
             tagger = load_tagger(cell.run)
             if jets is None:
-                jets = dataset.read("test", max_jets=_BATCH_JETS)
-            entry = {"of": what, "found": asdict(measure_latency(tagger, jets, len(jets)))}
+                jets = dataset.read("test", max_jets=num_jets)
+            entry = {"of": what, "found": asdict(measure_latency(tagger, jets, num_jets))}
         record[name] = entry
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     return {name: Latency(**entry["found"]) for name, entry in record.items()}

@@ -18,25 +18,27 @@ from jetforge.taggers import create_tagger
 ALONE = "alone"
 FULL = "full"
 _Count = Annotated[int, Field(gt=0)]
+_Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class ModeEntry(DistillMode):
     """A way in which students are taught.
 
-    ``unlabelled`` is the name of a sample, whose training jets are learnt from beside those with labels. ``epochs`` are
-    those of students so taught, where not as many as ``training`` has: with five times the jets a fifth of the epochs
-    are as many steps.
+    ``unlabelled`` is the name of a sample, whose training jets are learnt from beside those with labels. Epochs, and
+    those of warm-up, are divided by ``epochs_divisor``: with five times the jets a fifth of the epochs are as many
+    steps.
     """
 
-    epochs: _Count | None = None
+    unlabelled: str | None = None
+    epochs_divisor: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
 
 
 class StudentEntry(TaggerEntry):
     """A student, with the views, teachers and modes that are tried with it; by default all."""
 
-    views: tuple[str, ...] | None = None
-    teachers: tuple[str, ...] | None = None
-    modes: tuple[str, ...] | None = None
+    views: _Names | None = None
+    teachers: _Names | None = None
+    modes: _Names | None = None
 
 
 class DistillStudy(Study):
@@ -54,6 +56,11 @@ class DistillStudy(Study):
     modes: Annotated[dict[str, ModeEntry], Field(min_length=1)] = Field(default={"taught": ModeEntry()})
     training: TrainingSection = TrainingSection()
     efficiency: Literal["0.3", "0.5", "0.7", "0.8"] = "0.3"
+
+    def used_samples(self) -> list[str]:
+        """Return the names of the sample with labels and of those without."""
+        used = {self.sample, *(mode.unlabelled for mode in self.modes.values())}
+        return [name for name in self.samples if name in used]
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -76,6 +83,11 @@ class DistillStudy(Study):
                 others = ", ".join(sample for sample in self.samples if sample != self.sample) or "none"
                 raise ValueError(
                     f"modes.{name}.unlabelled: '{mode.unlabelled}' is no other sample of the study; there are {others}"
+                )
+            if mode.unlabelled and self.samples[mode.unlabelled].shares_jets_with(self.samples[self.sample]):
+                raise ValueError(
+                    f"samples.{mode.unlabelled}: it has jets of samples.{self.sample}, which its modes learn from "
+                    "anyway; give it other data, or generate.seed another number"
                 )
         for name, student in self.students.items():
             for chosen, known, what in (
@@ -111,7 +123,7 @@ class Lesson:
     def name(self) -> str:
         """The name of the cell."""
         taught = self.teacher if self.mode is None else f"{self.teacher}/{self.mode}"
-        return f"cells/{self.student}/{self.view}/{taught}-seed{self.seed}"
+        return f"cells/{self.student}/{self.view}/{taught}/seed{self.seed}"
 
 
 def teacher_cell(study: DistillStudy, name: str) -> Cell:
@@ -145,15 +157,20 @@ def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
     if lesson.mode is None:
         return Cell(lesson.name, recipe)
     mode = study.modes[lesson.mode]
-    if mode.epochs is not None:
-        recipe["training"]["epochs"] = mode.epochs
+    training = recipe["training"]
+    training["epochs"] = max(1, round(training["epochs"] / mode.epochs_divisor))
+    training["warmup_epochs"] /= mode.epochs_divisor
     needed = f"teachers/{lesson.teacher}"
     # What a teacher gives is kept apart for other jets, and where more of it is learnt from than its scores.
     kind = "embedded" if mode.learns_features else "scores"
-    cache = f"{{scores/{lesson.teacher}/{kind}/{mode.unlabelled or study.sample}}}"
-    section = {**mode.model_dump(exclude={"epochs"}), "teachers": [f"{{{needed}}}"], "cache": cache}
+    folder = f"scores/{lesson.teacher}/{kind}/{mode.unlabelled or study.sample}"
+    section = mode.model_dump(exclude={"epochs_divisor"}) | {"teachers": [f"{{{needed}}}"], "cache": f"{{{folder}}}"}
     if mode.unlabelled is not None:
-        section["unlabelled"] = study.samples[mode.unlabelled].data
+        # Jets without labels follow those with: where these are others, so are the rows of all.
+        section |= {
+            "unlabelled": study.samples[mode.unlabelled].data,
+            "cache": f"{{{folder}/beside-{training['train_jets'] or 'all'}}}",
+        }
     return Cell(lesson.name, {**recipe, "distill": section}, (needed,))
 
 

@@ -14,7 +14,7 @@ from jetforge.learning.distill import with_teachers
 from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.recipe import Recipe, tagger_of
 from jetforge.learning.run import is_trained
-from jetforge.learning.training_jets import dataset_of
+from jetforge.learning.training_jets import dataset_of, with_unlabelled
 from jetforge.learning.transfer import with_source
 
 
@@ -84,7 +84,7 @@ def run_recipe(
         )  # fmt: skip
     elif not Path(recipe.data).exists():
         raise RecipeError(f"data: {recipe.data} does not exist; generate it, or give the recipe a section 'generate'")
-    trained = not overwrite and is_trained(recipe, dataset_of(recipe))
+    trained = not overwrite and is_trained(recipe, with_unlabelled(recipe, dataset_of(recipe)))
     on_stage("trained" if trained else "train")
     fit(recipe, hardware=hardware, overwrite=overwrite)
     on_stage("evaluate")

@@ -63,7 +63,7 @@ class StudyPlan:
     Attributes
     ----------
     samples
-        Directories of datasets, and whether each is there.
+        Directories of the datasets that are used, and whether each is there.
     trainings
         Names of the trainings, and whether each is done.
     """
@@ -86,8 +86,9 @@ def plan_study(study: Study) -> StudyPlan:
         If a tagger cannot be made as the study says.
     """
     _, _, cells_of = _KINDS[study.study]
+    used = [study.samples[name].data for name in study.used_samples()]
     return StudyPlan(
-        {sample.data: (Path(sample.data) / MANIFEST_NAME).is_file() for sample in study.samples.values()},
+        {data: (Path(data) / MANIFEST_NAME).is_file() for data in used},
         {cell.name: is_measured(cell, Path(study.out)) for cells in cells_of(study) for cell in cells.values()},
     )
 

@@ -26,6 +26,14 @@ class SampleSection(Section):
     data: str
     generate: GenerateSection | None = None
 
+    def shares_jets_with(self, other: SampleSection) -> bool:
+        """Say whether both are the same dataset, or are generated with the same seed from a preset of both."""
+        if Path(self.data).resolve() == Path(other.data).resolve():
+            return True
+        if self.generate is None or other.generate is None or self.generate.seed != other.generate.seed:
+            return False
+        return bool(set(self.generate.presets) & set(other.generate.presets))
+
 
 class TaggerEntry(Section):
     """A tagger with what it reads and how it is trained, where that differs from the study's."""
@@ -46,6 +54,10 @@ class Study(Section):
     study: str
     out: str
     samples: Annotated[dict[str, SampleSection], Field(min_length=1)]
+
+    def used_samples(self) -> list[str]:
+        """Return the names of the samples that something is learnt from or measured on."""
+        return list(self.samples)
 
     @model_validator(mode="after")
     def _names_make_directories(self) -> Self:
@@ -165,7 +177,7 @@ def make_samples(
     on_sample: Callable[[str], None] = lambda name: None,
     on_generated: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Dataset]:
-    """Generate the jets of a study that are not there yet, and open all of them.
+    """Generate the jets of a study that are not there yet, and open all that are used.
 
     Parameters
     ----------
@@ -182,7 +194,8 @@ def make_samples(
         What `jetforge.generate` and `jetforge.open` raise.
     """
     samples = {}
-    for name, sample in study.samples.items():
+    for name in study.used_samples():
+        sample = study.samples[name]
         on_sample(name)
         if sample.generate is None:
             if not Path(sample.data).exists():

@@ -17,6 +17,7 @@ from jetforge.jets.dataset import Dataset
 from jetforge.learning.fit import Hardware
 from jetforge.learning.kept_outputs import state_digest
 from jetforge.learning.transferability import Transferability, transferability
+from jetforge.representations import representation_to_dict
 from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
 from jetforge.studies.study_file import make_samples
 from jetforge.studies.transfer_findings import findings
@@ -105,12 +106,12 @@ def run_transfer(
     """
     cells, by_trial = transfer_cells(study)
     out = Path(study.out)
+    check_cells([*cells.values(), *(cell for trial, cell in by_trial.items() if trial.source == SCRATCH)], out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
     _check_jets(study, samples)
-    check_cells([*cells.values(), *(cell for trial, cell in by_trial.items() if trial.source == SCRATCH)], out)
     on_stage(f"training   {len(cells)} sources into {out / 'sources'}")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     sources = {name: measured[cell.name] for name, cell in cells.items()}
@@ -146,7 +147,7 @@ def transfer_cells(study: TransferStudy) -> tuple[dict[str, Cell], dict[Trial, C
 def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:
     """Refuse jets that the study cannot be made with, before anything is trained."""
     target = samples[study.target]
-    for name in {study.target, *(source.sample for source in study.sources.values())}:
+    for name in study.used_samples():
         classes = samples[name].classes
         if len(classes) != 2:
             raise DataError(f"samples.{name}: it has {len(classes)} classes; a transfer study compares taggers of two")
@@ -183,7 +184,8 @@ def _diagnose(
         if architecture_of(study, name) == name:
             wanted.append((f"{name}, {UNTRAINED}", _untrained(source)))
         for label, tagger in wanted:
-            what = {**key, "weights": state_digest(tagger)}
+            reads = representation_to_dict(tagger.representation)
+            what = {**key, "weights": state_digest(tagger), "representation": reads}
             entry = kept.get(label)
             if not (isinstance(entry, dict) and entry.get("of") == what):
                 entry = {"of": what, "found": asdict(transferability(tagger, target, num_jets))}

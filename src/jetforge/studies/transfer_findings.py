@@ -129,12 +129,13 @@ def _few_epochs(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[
         scratch, most = _scratch_of(line, lines), max(line.cells)
         if scratch is None or most not in scratch.cells:
             continue
-        wanted = max(row["val_auc"] for row in scratch.cells[most][0].epochs) - CLOSE
-        ours, theirs = (_epochs_to(cells[most][0], wanted) for cells in (line.cells, scratch.cells))
+        best = [max(row["val_auc"] for row in cell.epochs) for cell in scratch.cells[most]]
+        wanted = float(np.mean(best)) - CLOSE
+        ours, theirs = (_epochs_to(cells[most], wanted) for cells in (line.cells, scratch.cells))
         yield _row(
             f"{line.name}: with {most:,} jets fewer epochs than from scratch to its best validation AUC less {CLOSE}",
-            f"{'never' if ours is None else ours} and {theirs} epochs",
-            ours is not None and theirs is not None and ours < theirs,
+            f"{'never' if ours is None else f'{ours:.3g}'} and {'never' if theirs is None else f'{theirs:.3g}'} epochs",
+            ours is not None and (theirs is None or ours < theirs),
         )
 
 
@@ -159,8 +160,10 @@ def _difference(one: Sequence[MeasuredCell], other: Sequence[MeasuredCell]) -> t
     return float(values[0].mean() - values[1].mean()), error
 
 
-def _epochs_to(cell: MeasuredCell, auc: float) -> int | None:
-    return next((int(row["epoch"]) + 1 for row in cell.epochs if row["val_auc"] >= auc), None)
+def _epochs_to(cells: Sequence[MeasuredCell], auc: float) -> float | None:
+    """Return the mean number of epochs until a validation AUC, None where a seed does not get there."""
+    reached = [next((int(row["epoch"]) + 1 for row in cell.epochs if row["val_auc"] >= auc), None) for cell in cells]
+    return None if None in reached else float(np.mean([epoch for epoch in reached if epoch is not None]))
 
 
 def _error(error: float) -> str:

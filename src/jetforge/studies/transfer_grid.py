@@ -52,6 +52,11 @@ class TransferStudy(Study):
     training: TrainingSection = TrainingSection()
     diagnostic_jets: _Count = 2000
 
+    def used_samples(self) -> list[str]:
+        """Return the names of the target's sample and of the sources'."""
+        used = {self.target, *(source.sample for source in self.sources.values())}
+        return [name for name in self.samples if name in used]
+
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         if self.target not in self.samples:
@@ -154,13 +159,12 @@ def trials(study: TransferStudy) -> Iterator[Trial]:
 
 def architecture_of(study: TransferStudy, source: str) -> str:
     """Return the first source that has the same tagger with the same representation and training."""
-    own = study.sources[source]
-    for name, other in study.sources.items():
-        if (other.tagger, other.representation, other.training) == (
-            own.tagger, own.representation, own.training,
-        ):  # fmt: skip
-            return name
-    return source
+
+    def scratch(entry: SourceEntry) -> tuple[Any, ...]:
+        return entry.tagger, entry.representation, _training(study, entry)
+
+    own = scratch(study.sources[source])
+    return next(name for name, entry in study.sources.items() if scratch(entry) == own)
 
 
 def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
@@ -184,7 +188,7 @@ def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
 
 def backbone_folder(trial: Trial) -> str:
     """Return where, within the study's directory, the outputs of a frozen backbone are kept."""
-    return f"backbones/{trial.source}-{trial.mode}"
+    return f"backbones/{trial.source}/{trial.mode}"
 
 
 def _training(study: TransferStudy, source: SourceEntry) -> dict[str, Any]:

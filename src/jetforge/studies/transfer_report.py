@@ -17,6 +17,7 @@ from jetforge.jets.dataset import Dataset
 from jetforge.jets.edit.fields import each_part
 from jetforge.learning.transferability import Transferability
 from jetforge.studies.cells import MeasuredCell
+from jetforge.studies.seeds import mean_and_spread
 from jetforge.studies.transfer_grid import SCRATCH, TransferStudy, Trial
 
 # The slides of arXiv:2203.06210: one RTX 2080 Ti, preprocessing not included. Milliseconds a jet and epoch; hours,
@@ -120,12 +121,14 @@ def write_transfer_report(
     notes = {
         "What follows": "The findings of arXiv:2203.06210 beside what was found here, with the number of jets closest "
         "to a tenth of the most. Errors are the spread of the seeds over the root of their number; where there is one "
-        "seed, none is known.",
+        "seed, none is known. All seeds start from one training of the source, have the same jets to train on, and are "
+        "measured on the same jets: what other sources or jets would change is not in the errors.",
         "Area under the ROC curve": "Mean over seeds, with their standard deviation where there are several. Every "
-        "tagger is measured on the same jets, so that differences are smaller than statistical errors of an AUC.",
+        "tagger is measured on the same jets, so that differences are known better than each AUC.",
         "Training time": "Median of the epochs after the first; totals are whole trainings: reading and representing "
         "jets (declustering included), all epochs, validation. A frozen backbone runs once over the jets, which the "
-        "training with most jets and the first seed pays for; others read what it gave. Published: an RTX 2080 Ti, "
+        "training with most jets and the first seed pays for; others read what it gave. With --scheduler trainings run "
+        "side by side, wait for each other's backbone, and share the cores of a machine. Published: an RTX 2080 Ti, "
         "preprocessing of 4.6 ms a jet not included (slides of arXiv:2203.06210).",
         "Does it transfer?": "Said before any training on the target, with the source as it is: AUC of a linear probe, "
         "LogME (arXiv:2102.11005), H-score (arXiv:2110.06893), CKA with the classes (arXiv:1905.00414) of what each "
@@ -146,11 +149,6 @@ def write_transfer_report(
     save_figures(figures, path.parent / "figures", only=True)
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean over seeds and their standard deviation, NaN for a single one."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-
-
 def _architectures(lines: Sequence[Series]) -> list[str]:
     return list(dict.fromkeys(line.trial.architecture for line in lines))
 
@@ -165,7 +163,7 @@ def _against_jets(lines: Sequence[Series], what: str) -> list[Figure]:
         line.name: [
             (float(size), mean, 0.0 if math.isnan(error) else error)
             for size, cells in line.cells.items()
-            for mean, error in [mean_and_error([_value(cell, what) for cell in cells])]
+            for mean, error in [mean_and_spread([_value(cell, what) for cell in cells])]
         ]
         for line in lines
     }
@@ -235,7 +233,7 @@ def shown(values: Sequence[float], what: str = "AUC") -> str:
     """Return mean and spread of an AUC or a rejection as text."""
     if not values:
         return "-"
-    mean, error = mean_and_error(values)
+    mean, error = mean_and_spread(values)
     digits = 5 if what == "AUC" else 0
     if not math.isfinite(mean):
         return "no background left"
