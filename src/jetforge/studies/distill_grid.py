@@ -175,12 +175,11 @@ def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
 
 
 def _recipe(study: DistillStudy, entry: TaggerEntry) -> dict[str, Any]:
-    training = {**study.training.model_dump(), **entry.training.model_dump(exclude_unset=True)}
     return {
         "data": study.samples[study.sample].data,
         "tagger": entry.tagger.model_dump(),
         "representation": entry.representation,
-        "training": training,
+        "training": entry.training_in(study.training),
     }
 
 

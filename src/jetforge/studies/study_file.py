@@ -47,6 +47,10 @@ class TaggerEntry(Section):
     def _a_name_is_enough(cls, tagger: Any) -> Any:
         return {"name": tagger} if isinstance(tagger, str) else tagger
 
+    def training_in(self, study: TrainingSection) -> dict[str, Any]:
+        """Return all fields of its training: those of the study's, with what it says itself in their place."""
+        return {**study.model_dump(), **self.training.model_dump(exclude_unset=True)}
+
 
 class Study(Section):
     """What every study has; what it gives names to has its own directories under these names."""

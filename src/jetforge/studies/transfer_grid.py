@@ -127,7 +127,7 @@ class Trial:
 def source_cell(study: TransferStudy, name: str) -> Cell:
     """Return the training of a source task."""
     source = study.sources[name]
-    training = _training(study, source)
+    training = source.training_in(study.training)
     if source.epochs is not None:
         training["epochs"] = source.epochs
     recipe = {
@@ -161,7 +161,7 @@ def architecture_of(study: TransferStudy, source: str) -> str:
     """Return the first source that has the same tagger with the same representation and training."""
 
     def scratch(entry: SourceEntry) -> tuple[Any, ...]:
-        return entry.tagger, entry.representation, _training(study, entry)
+        return entry.tagger, entry.representation, entry.training_in(study.training)
 
     own = scratch(study.sources[source])
     return next(name for name, entry in study.sources.items() if scratch(entry) == own)
@@ -170,7 +170,7 @@ def architecture_of(study: TransferStudy, source: str) -> str:
 def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
     """Return the training of a trial."""
     source = study.sources[trial.architecture if trial.source == SCRATCH else trial.source]
-    training = {**_training(study, source), "train_jets": trial.num_jets, "seed": trial.seed}
+    training = {**source.training_in(study.training), "train_jets": trial.num_jets, "seed": trial.seed}
     if trial.num_jets in study.epochs:
         training["epochs"] = study.epochs[trial.num_jets]
     recipe: dict[str, Any] = {"data": study.samples[study.target].data, "training": training}
@@ -189,12 +189,6 @@ def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
 def backbone_folder(trial: Trial) -> str:
     """Return where, within the study's directory, the outputs of a frozen backbone are kept."""
     return f"backbones/{trial.source}/{trial.mode}"
-
-
-def _training(study: TransferStudy, source: SourceEntry) -> dict[str, Any]:
-    """Return the training of a source: the study's, with what the source says itself in its place."""
-    own = source.training.model_dump(exclude_unset=True)
-    return {**study.training.model_dump(), **own}
 
 
 def check_taggers(study: TransferStudy) -> None:
