@@ -241,3 +241,10 @@ def test_mistakes_in_a_study_are_one_line(folder, tmp_path, change, message):
 def test_a_student_that_cannot_be_is_named(folder, tmp_path):
     with pytest.raises(JetforgeError, match=r"students.s: unknown tagger 'pfnn'"):
         run_study(load_study(write(tmp_path, study_values(folder) | {"students": {"s": {"tagger": "pfnn"}}})))
+
+
+def test_a_training_that_cannot_be_is_told_before_anything_is_done(folder, tmp_path):
+    values = study_values(folder)
+    changes = {"modes": {"m": {"weight": 1}}, "training": {**values["training"], "label_smoothing": 0.1}}
+    with pytest.raises(JetforgeError, match="which distill.weight 1 leaves out"):
+        plan_study(load_study(write(tmp_path, values | changes)))

@@ -79,7 +79,6 @@ def run_distill(
     """
     cells, by_lesson = distill_cells(study)
     out = Path(study.out)
-    check_cells([*cells.values(), *by_lesson.values()], out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
@@ -104,7 +103,9 @@ def distill_cells(study: DistillStudy) -> tuple[dict[str, Cell], dict[Lesson, Ce
     """Return all trainings of a study: of the teachers, by name, and then of what the students learn."""
     check_entries(study)
     teachers = {name: teacher_cell(study, name) for name in study.teachers}
-    return teachers, {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
+    students = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
+    check_cells([*teachers.values(), *students.values()], Path(study.out))
+    return teachers, students
 
 
 def _check_jets(study: DistillStudy, samples: Mapping[str, Dataset]) -> None:

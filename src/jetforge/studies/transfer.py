@@ -106,7 +106,6 @@ def run_transfer(
     """
     cells, by_trial = transfer_cells(study)
     out = Path(study.out)
-    check_cells([*cells.values(), *(cell for trial, cell in by_trial.items() if trial.source == SCRATCH)], out)
     samples = make_samples(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
@@ -141,7 +140,10 @@ def transfer_cells(study: TransferStudy) -> tuple[dict[str, Cell], dict[Trial, C
     """Return all trainings of a study: of the sources, by name, and then what is tried on the target."""
     check_taggers(study)
     sources = {name: source_cell(study, name) for name in study.sources}
-    return sources, {trial: trial_cell(study, trial) for trial in trials(study)}
+    tried = {trial: trial_cell(study, trial) for trial in trials(study)}
+    scratch = [cell for trial, cell in tried.items() if trial.source == SCRATCH]
+    check_cells([*sources.values(), *scratch], Path(study.out))
+    return sources, tried
 
 
 def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:
