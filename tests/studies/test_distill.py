@@ -245,6 +245,6 @@ def test_a_student_that_cannot_be_is_named(folder, tmp_path):
 
 def test_a_training_that_cannot_be_is_told_before_anything_is_done(folder, tmp_path):
     values = study_values(folder)
-    changes = {"modes": {"m": {"weight": 1}}, "training": {**values["training"], "label_smoothing": 0.1}}
+    changes = {"modes": {"more": {"weight": 1}}, "training": {**values["training"], "label_smoothing": 0.1}}
     with pytest.raises(JetforgeError, match=r"which distill.weight 1 leaves out"):
         plan_study(load_study(write(tmp_path, values | changes)))
