@@ -84,7 +84,7 @@ def test_a_student_of_two_teachers(folder, tmp_path):
     assert "view           leading 5" in done("info", tmp_path / "student")
 
 
-def test_a_study_of_given_jets(folder, tmp_path):
+def test_a_study_of_given_jets(folder, tmp_path, monkeypatch, capsys):
     study = {
         "study": "transfer", "out": str(tmp_path / "study"), "target": "new",
         "samples": {name: {"data": str(folder / name)} for name in ("new", "old")},
@@ -93,23 +93,36 @@ def test_a_study_of_given_jets(folder, tmp_path):
         "training": {"epochs": 1, "batch_size": 50}, "diagnostic_jets": 20,
         "scales": {"tiny": {"sizes": {50: 1}}},
     }  # fmt: skip
+
+    def here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jetforge", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr()
+
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study))
-    assert "0 of 3 trainings done" in done("run", path, "--scale", "tiny", "--dry-run")
+    assert "0 of 3 trainings done" in here("run", path, "--scale", "tiny", "--dry-run")[1].out
     assert not (tmp_path / "study").exists()
     text = done("run", path, "--scale", "tiny")
     assert "1/2  cells/lundnet3-top/frozen/50-seed1" in text
     assert text.rstrip().endswith(f"report   {tmp_path / 'study' / 'report.html'}")
-    plan = done("run", path, "--scale", "tiny", "--dry-run").splitlines()
+    plan = here("run", path, "--scale", "tiny", "--dry-run")[1].out.splitlines()
     assert "done   cells/lundnet3-top/frozen/50-seed1" in plan
     assert plan[-1] == "3 of 3 trainings done"
     assert "1/2  cells/lundnet3-top/frozen/50-seed1, kept" in done("run", path, "--scale", "tiny")
     page = (tmp_path / "study/report.html").read_text()
     assert f"jetforge run {path} --scale tiny" in page
-    assert "it has no scale 'huge'; there are full, tiny" in refused("run", path, "--scale", "huge")
-    assert "a study keeps what it has done" in refused("run", path, "--overwrite")
-    assert "--dry-run is for studies" in refused("run", folder / "source/recipe.yaml", "--dry-run")
-    assert "--scale is for studies" in refused("run", folder / "source/recipe.yaml", "--scale", "tiny")
+    own = folder / "source/recipe.yaml"
+    for words, arguments in (
+        ("it has no scale 'huge'; there are full, tiny", (path, "--scale", "huge")),
+        ("a study keeps what it has done", (path, "--overwrite")),
+        ("--dry-run is for studies", (own, "--dry-run")),
+        ("--scale is for studies", (own, "--scale", "tiny")),
+    ):
+        code, told = here("run", *arguments)
+        assert (code, len(told.err.strip().splitlines())) == (1, 1)
+        assert words in told.err
 
 
 def test_teacher_and_students_of_atlas_from_files_to_the_report(tmp_path):
@@ -125,10 +138,10 @@ def test_teacher_and_students_of_atlas_from_files_to_the_report(tmp_path):
     assert "student-20-coarse, trigger: " in text
     study = tmp_path / "studies/teacher-student-atlas-small"
     assert (study / "report.html").is_file()
-    student = json.loads((study / "cells/student-20-coarse/trigger/dense-seed1/tagger.json").read_text())
+    student = json.loads((study / "cells/student-20-coarse/trigger/dense/taught/seed1/tagger.json").read_text())
     assert student["representation"]["max_length"] == 20
     assert student["representation"]["view"]["leading"] == 20
-    measured = json.loads((study / "cells/student-20/full/alone-seed1/cell.json").read_text())
+    measured = json.loads((study / "cells/student-20/full/alone/seed1/cell.json").read_text())
     assert measured["metrics"]["num_jets"] == 80
 
 

@@ -1,7 +1,10 @@
 """A whole distillation study on a few jets: what it tries, what it says, latencies, and what it refuses."""
 
+import html
 import json
 import math
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,14 +13,18 @@ from helpers.datasets import some_jets, write_dataset
 
 from jetforge.errors import DataError, JetforgeError, RecipeError
 from jetforge.evaluation.latency import Latency, measure_latency
+from jetforge.learning.sections import TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies import distill as distilling
 from jetforge.studies import load_study, run_study
-from jetforge.studies.cells import CELL_NAME
+from jetforge.studies.cells import CELL_NAME, SCORES_NAME
+from jetforge.studies.distill_gains import close_and_fast, summary_of
 from jetforge.studies.distill_grid import lesson_cell, lessons
-from jetforge.studies.distill_report import summary_of
 from jetforge.studies.studies import plan_study
+from jetforge.studies.study_file import is_study
 from jetforge.taggers import create_tagger, load_tagger
+
+GENERATE = {"presets": ["toptag-top", "toptag-qcd"], "jets": 100}
 
 
 def study_values(folder):
@@ -67,6 +74,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def one(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("one")
+    study = load_study(write(out, study_values(folder) | {"out": str(out / "study")}), "one")
+    return study, run_study(study)
+
+
+@pytest.fixture(scope="module")
 def done(folder):
     study = load_study(write(folder, study_values(folder)))
     return study, run_study(study, command="jetforge run study.yaml")
@@ -103,7 +117,8 @@ def test_gains_follow_from_the_cells(done):
         found = {(x.student, x.view, x.teacher, x.mode, x.seed): c.rejection("0.5") for x, c in result.lessons.items()}
         return [found[*names, seed] for seed in (1, 2)]
 
-    for row in result.gains:
+    assert [row["efficiency"] for row in result.gains] == ["0.5"] * 11 + ["0.3"] * 11
+    for row in result.gains[:11]:
         names = (row["student"], row["view"])
         alone, taught = rejections(*names, "alone", None), rejections(*names, row["teacher"], row["mode"])
         assert row["by"] == f"{row['teacher']}, {row['mode']}"
@@ -115,21 +130,41 @@ def test_gains_follow_from_the_cells(done):
         latency = result.latencies["students/{}/{}".format(*names)]
         assert row["faster"] == pytest.approx(result.latencies["teachers/" + row["teacher"]].network / latency.network)
         assert 0 < row["gain_low"] <= row["gain_high"]
-    assert len(result.gains) == 11
+        assert row["of_teacher_low"] <= row["of_teacher_high"]
     page = result.report.read_text()
     assert f"{result.gains[0]['gain']:.2f} ± {result.gains[0]['gain_error']:.2f}" in page
-    for heading in ("Rejection and latency", "Rejection and size", "What teachers are good for", "Published"):
+    for heading in ("Rejection and latency", "Rejection and size", "Rejection and what is seen", "Published"):
         assert f"<h2>{heading}</h2>" in page
-    assert "<h2>Rejection and what is seen</h2>" in page
-    assert page.count("<figure") == 3
-    assert len(list((result.report.parent / "figures").iterdir())) == 6
-    assert result.summary[-1].startswith("within 20% of the teacher's rejection, 20 times as fast: ")
+    assert "<h2>What teachers are good for, at εS = 0.3</h2>" in page
+    assert page.count("<figure") == 6
+    assert len(list((result.report.parent / "figures").iterdir())) == 12
+    for level, line in zip(("0.5", "0.3"), result.summary[-2:], strict=True):
+        assert line.startswith(f"within 20% of the teacher's rejection at {level}, 20 times as fast: ")
+        assert line in html.unescape(page)
+
+
+def test_the_report_says_how_everything_was_trained(done):
+    page = html.unescape(done[1].report.read_text())
+
+    def table(heading):
+        section = page.split(f"<h2>{heading}</h2>")[1].split("</section>")[0]
+        rows = re.findall(r"<tr>(.*?)</tr>", section, re.DOTALL)
+        return {row[0]: row[1:] for row in (re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows) if row}
+
+    ways = table("Ways of being taught")
+    assert ways["scores"] == ["2", "0.9", "0", "0", "-", "2"]
+    assert ways["more"] == ["3", "0.9", "0.5", "0", "50", "1"]
+    trainings = table("Trainings")
+    assert trainings["students.tiny"][:5] == ["dense_student", "widths [8]", "max_length 10", "-", "2"]
+    assert trainings["teachers.flat"][3:5] == ["epochs 1", "1"]
+    assert table("Jets")["jets"][2:] == ["150", "60", "80"]
+    assert "coarse: cell_size 0.2, leading 6" in page
 
 
 def test_what_leaves_no_background_is_not_close_to_its_teacher(done):
     _, result = done
     row = dict(result.gains[0], faster=100.0)
-    close = summary_of([row | {"of_teacher": 0.9}])[-1]
+    close = close_and_fast([row | {"of_teacher": 0.9}])[-1]
     assert close.endswith(f"{row['student']} ({row['view']}, {row['by']})")
     lost = row | {"taught": math.inf, "of_teacher": math.nan, "gain": math.nan, "gain_low": math.nan}
     line, close = summary_of([lost])
@@ -179,6 +214,68 @@ def test_a_study_killed_half_way_goes_on(folder, tmp_path):
     assert {row["by"] for row in result.gains} == {"big", "flat"}
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("teachers/flat/cell.json", lambda record: record["metrics"].update(auc="0.9")),
+        ("teachers/flat/cell.json", lambda record: record["metrics"]["rejection"].pop("0.3")),
+        ("teachers/flat/cell.json", lambda record: record["metrics"]["rejection"].update({"0.3": 7})),
+        ("teachers/flat/cell.json", lambda record: record.pop("num_parameters")),
+        ("latency.json", lambda record: record["teachers/flat"]["found"].update(network="fast")),
+        ("latency.json", lambda record: record["teachers/flat"]["found"].update(network=None)),
+        ("latency.json", lambda record: record["teachers/flat"]["found"].pop("network")),
+        ("latency.json", lambda record: record.update({"teachers/flat": []})),
+    ],
+)
+def test_damaged_records_are_measured_again(one, name, damage):
+    study, result = one
+    path = result.report.parent / name
+    record = json.loads(path.read_text())
+    damage(record)
+    path.write_text(json.dumps(record))
+    again = run_study(study)
+    assert again.teachers["flat"].metrics == result.teachers["flat"].metrics
+    assert again.teachers["flat"].num_parameters == result.teachers["flat"].num_parameters
+    assert again.latencies["teachers/flat"].network > 0
+
+
+def test_scores_of_something_else_are_found_again(one):
+    study, result = one
+    teacher = result.teachers["flat"]
+    before = teacher.scores()
+    np.save(teacher.run / SCORES_NAME, before[::-1])
+    assert run_study(study).teachers["flat"].scores() == pytest.approx(before)
+
+
+def test_a_changed_setting_names_the_run_to_remove_before_anything_is_trained(one):
+    study, result = one
+    tiny = study.students["tiny"].model_copy(update={"training": TrainingSection(learning_rate=0.1)})
+    teachers = {**study.teachers, "new": study.teachers["flat"]}
+    other = study.model_copy(update={"students": {"tiny": tiny}, "teachers": teachers})
+    run = result.report.parent / "cells" / "tiny" / "full" / "alone" / "seed1"
+    message = rf"learning_rate: 0.001 there, 0.1 asked for\); remove {run}, and it is .* \(so it is with 6 trainings\)"
+    for act in (plan_study, run_study):
+        with pytest.raises(RecipeError, match=message):
+            act(other)
+    assert not (result.report.parent / "teachers" / "new").exists()
+
+
+def test_students_of_a_teacher_that_was_trained_anew_are_refused(folder, tmp_path):
+    values = study_values(folder) | {"out": str(tmp_path / "study"), "views": {}}
+    values["teachers"] = {"flat": values["teachers"]["flat"]}
+    values["students"] = {"tiny": values["students"]["tiny"]}
+    values["modes"] = {"scores": {}}
+    run_study(load_study(write(tmp_path, values | {"seeds": 1})))
+    shutil.rmtree(tmp_path / "study" / "teachers" / "flat")
+    values["teachers"]["flat"]["training"]["epochs"] = 2
+    changed = load_study(write(tmp_path, values | {"seeds": 1}))
+    assert plan_study(changed).trainings["teachers/flat"] is False
+    with pytest.raises(RecipeError, match=r"tiny/full/flat/scores/seed1: .*its teachers were trained anew\); remove "):
+        run_study(changed)
+    with pytest.raises(RecipeError, match=r"its teachers were trained anew"):
+        plan_study(changed)
+
+
 def test_latency_is_of_the_jets_that_are_given():
     tagger = create_tagger("hldnn")
     jets = some_jets(64, 1)
@@ -226,6 +323,15 @@ def test_latency_is_of_the_jets_that_are_given():
         ({"modes": {"m": {"weight": 0}}}, "nothing is learnt from a teacher"),
         ({"study": ["distill"]}, "there is no study ['distill']"),
         ({"scales": ["small"]}, "scales: must be a section"),
+        ({"training": {"epochs": 2, "batch_size": "x"}}, "training.batch_size: must be a whole number"),
+        (
+            {"students": {"s": {"tagger": "hldnn", "training": {"seed": 3}}}},
+            "students.s.training.seed: these are 1 to 2; leave it out",
+        ),
+        ({"scales": {"full": {}}}, "scales.full: full is the file as it is"),
+        ({"scales": {"one": None}}, "scales.one: must be a section with the fields that differ"),
+        ({"out": ""}, "out: must not be empty"),
+        ({"students": {"s": {"tagger": "hldnn", "views": "full"}}}, "students.s.views: must be a list, not 'full'"),
         ({"efficiency": 0.4}, "efficiency: must be '0.3', '0.5', '0.7' or '0.8'"),
         ({"modes": {"m": {"temperature": 0}}}, "modes.m.temperature: must be greater than 0"),
         ({"modes": {"m": {"teachers": []}}}, "modes.m.teachers: no such field"),
@@ -239,7 +345,7 @@ def test_mistakes_in_a_study_are_one_line(folder, tmp_path, change, message):
 
 
 def test_a_student_that_cannot_be_is_named(folder, tmp_path):
-    with pytest.raises(JetforgeError, match=r"students.s: unknown tagger 'pfnn'"):
+    with pytest.raises(JetforgeError, match=r"study.yaml:\d+: students.s.tagger.name: unknown tagger 'pfnn'"):
         run_study(load_study(write(tmp_path, study_values(folder) | {"students": {"s": {"tagger": "pfnn"}}})))
 
 
@@ -248,3 +354,66 @@ def test_a_training_that_cannot_be_is_told_before_anything_is_done(folder, tmp_p
     changes = {"modes": {"more": {"weight": 1}}, "training": {**values["training"], "label_smoothing": 0.1}}
     with pytest.raises(JetforgeError, match=r"which distill.weight 1 leaves out"):
         plan_study(load_study(write(tmp_path, values | changes)))
+
+
+def test_what_is_known_from_the_file_is_told_before_jets_are_generated(folder, tmp_path):
+    def run(change, **options):
+        values = study_values(folder) | {"out": str(tmp_path / "out"), "modes": {"m": {}}, "students": STUDENT}
+        study = load_study(write(tmp_path, values | change))
+        for act in (plan_study, run_study) if not options else (lambda s: run_study(s, **options),):
+            with pytest.raises(JetforgeError) as caught:
+                act(study)
+        return str(caught.value)
+
+    STUDENT = {"s": {"tagger": "hldnn"}}
+    (tmp_path / "file").write_text("")
+    assert "out: " in (told := run({"out": str(tmp_path / "file")}))
+    assert "is a file, where the directory of the study is to be" in told
+    assert "is not empty and not a study (dataset.json)" in run({"out": str(folder / "jets")})
+    nowhere = {"jets": {"data": str(tmp_path / "new"), "generate": GENERATE}, "more": {"data": "nowhere"}}
+    assert "samples.more.data: nowhere does not exist" in run(
+        {"samples": nowhere, "modes": {"m": {"unlabelled": "more"}}}
+    )
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in run({}, scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(DataError, match=r"samples.jets.generate: .*jets: holds a dataset of other settings"):
+        load_study(write(tmp_path, study_values(folder) | {"samples": {
+            "jets": {"data": str(folder / "jets"), "generate": GENERATE}, "more": {"data": "m"}}}))  # fmt: skip
+
+
+def test_jets_without_labels_are_not_those_with(folder, tmp_path):
+    shutil.copytree(folder / "jets", tmp_path / "copy")
+    samples = {"jets": {"data": str(folder / "jets")}, "more": {"data": str(tmp_path / "copy")}}
+    study = load_study(write(tmp_path, study_values(folder) | {"out": str(tmp_path / "out"), "samples": samples}))
+    with pytest.raises(DataError, match=r"modes.more.unlabelled: more: .*copy.* holds train jets of .*jets"):
+        run_study(study)
+
+
+def test_an_efficiency_may_be_a_number(folder, tmp_path):
+    assert load_study(write(tmp_path, study_values(folder) | {"efficiency": 0.7})).efficiencies == ["0.7", "0.3", "0.5"]
+
+
+def test_a_study_that_does_not_say_what_it_is(folder, tmp_path):
+    values = study_values(folder)
+    del values["study"]
+    with pytest.raises(RecipeError, match=r"study.yaml:1: with samples it is a study, which says of which kind"):
+        is_study(write(tmp_path, values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"presets": ["toptag-topp"]}, "generate: there is no preset 'toptag-topp'; did you mean toptag-top"),
+        ({"presets": ["toptag-top", "toptag-top"]}, "generate: a preset is named twice"),
+        ({"split": [0.8, 0.1, 0.2]}, "generate: the split is three shares"),
+        ({"split": [0.8, 0.2, 0]}, "generate.split: it leaves no test jets"),
+        ({"jets": 101}, "generate: 101 jets cannot be shared equally among 2 presets"),
+    ],
+)
+def test_samples_that_cannot_be_generated_are_refused_with_their_line(folder, tmp_path, change, message):
+    values = study_values(folder) | {"samples": {"jets": {"data": "a", "generate": GENERATE | change}}}
+    values["students"]["other"]["modes"] = ["m"]
+    with pytest.raises(RecipeError, match=r"study.yaml:\d+: samples.jets.") as caught:
+        load_study(write(tmp_path, values | {"modes": {"m": {}}}))
+    assert message in str(caught.value)

@@ -275,7 +275,7 @@ def test_mistakes_that_show_later(folder, tmp_path):
     def run(change):
         run_study(load_study(write(tmp_path, study_values(folder) | {"out": str(tmp_path / "out")} | change)))
 
-    with pytest.raises(JetforgeError, match=r"sources.a: unknown tagger 'lundnet9'"):
+    with pytest.raises(JetforgeError, match=r"yaml:\d+: sources.a.tagger.name: unknown tagger 'lundnet9'"):
         run({"sources": {"a": {"tagger": "lundnet9", "sample": "old"}}})
     with pytest.raises(
         RecipeError, match=r"modes.m.boundary: jets is none of particlenet_lite's, which are classifier"
@@ -284,7 +284,9 @@ def test_mistakes_that_show_later(folder, tmp_path):
              "sources": {"a": {"tagger": "particlenet_lite", "sample": "old"}}})  # fmt: skip
     with pytest.raises(RecipeError, match=r"samples.new.data: .*nowhere does not exist; generate it"):
         run({"samples": {**study_values(folder)["samples"], "new": {"data": str(tmp_path / "nowhere")}}})
-    with pytest.raises(RecipeError, match=r"sources/a: training.epochs: boosted_trees is not trained by gradients"):
+    with pytest.raises(
+        RecipeError, match=r"yaml:\d+: sources.a.training.epochs: boosted_trees is not trained by gradients"
+    ):
         run({"sources": {"a": {"tagger": "boosted_trees", "sample": "old"}}})
     with pytest.raises(RecipeError, match=r"a study trains in one process at a time: give --devices 1"):
         run_study(load_study(write(tmp_path, study_values(folder))), hardware=Hardware(devices="2"))

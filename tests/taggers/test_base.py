@@ -5,16 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers.datasets import write_dataset
 from torch.nn import functional
 
+from jetforge.cli.info import info
 from jetforge.errors import DataError, TaggerError
 from jetforge.jets import Jets
 from jetforge.learning.auxiliary import embedding_width
 from jetforge.learning.boosting import LabelledRows, fit_boosted_trees
 from jetforge.learning.fit import fit
 from jetforge.learning.recipe import make_recipe
-from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger
+from jetforge.taggers import create_tagger, list_taggers, load_tagger, save_tagger, tagger_arguments
 
 # With two classes and what each reads by default; docs/taggers.md says which are published, and by whom.
 NUM_PARAMETERS = {
@@ -74,6 +76,7 @@ def names(chosen):
 
 
 CREATED = list(created())
+LISTS = str.maketrans("()", "[]")
 every_tagger = pytest.mark.parametrize("name", names(lambda tagger: True))
 every_network = pytest.mark.parametrize("name", names(lambda tagger: tagger is None or tagger.trained_by_gradient))
 
@@ -369,3 +372,17 @@ def test_predicting_leaves_what_trains_and_what_does_not(jets):
     tagger.predict(jets)
     embedding_width(tagger, jets)
     assert [module.training for module in tagger.modules()] == before
+
+
+@every_tagger
+def test_arguments_are_listed_with_the_defaults_that_a_new_tagger_has(name, capsys):
+    found = tagger_arguments(name)
+    assert not {"num_classes", "representation"} & found.keys()
+    # What is listed can be given, and makes the same network.
+    given = {key: None if text == "none" else yaml.safe_load(text.translate(LISTS)) for key, text in found.items()}
+    assert create_tagger(name, **given).num_parameters() == create_tagger(name).num_parameters()
+    info(name)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{name}: ")
+    for key, default in found.items():
+        assert f"    {key}: {default}\n" in shown

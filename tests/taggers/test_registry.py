@@ -117,7 +117,8 @@ def test_numbers_of_numpy_are_numbers(tmp_path):
     numbers = {"num_classes": np.int64(3), "k": np.int64(4), "dropout": np.float64(0.25)}
     tagger = create_tagger("particlenet_lite", representation=scaled, **numbers)
     save_tagger(tagger, tmp_path / "tagger")
-    assert load_tagger(tmp_path / "tagger").arguments == {"num_classes": 3, "k": 4, "dropout": 0.25}
+    arguments = load_tagger(tmp_path / "tagger").arguments
+    assert {"num_classes": 3, "k": 4, "dropout": 0.25}.items() <= arguments.items()
 
 
 @pytest.mark.parametrize(("name", "reads"), [("pfn", "cloud"), ("dense_student", "sequence"), ("cnn_rnn", "several")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from jetforge.cli._terminal import print_table
 from jetforge.errors import DataError, JetforgeError
 
 EPILOG = (
-    "Examples: jetforge info presets; jetforge info taggers; jetforge info formats; jetforge info jetclass; "
+    "Examples: jetforge info presets; jetforge info taggers; jetforge info lundnet5; jetforge info jetclass; "
     "jetforge info data/toptag --verify"
 )
 
@@ -26,14 +27,15 @@ def register(app: typer.Typer) -> None:
 
 def info(
     what: Annotated[
-        str, typer.Argument(help="presets, taggers, formats, a format, or the directory of a dataset or run.")
+        str, typer.Argument(help="presets, taggers, formats, a tagger, a format, or the directory of a dataset or run.")
     ],
     verify: Annotated[bool, typer.Option("--verify", help="Read every part and check its checksum.")] = False,
     provenance: Annotated[bool, typer.Option("--provenance", help="Print all that is known of its making.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print what a format is as Markdown.")] = False,
 ) -> None:
-    """Tell what presets, taggers and formats there are, what a format is, or what a dataset or a run holds."""
+    """Tell what presets, taggers and formats there are, what one is, or what a dataset or a run holds."""
     from jetforge.jets.readers import list_formats
+    from jetforge.taggers import list_taggers
 
     if what == "presets":
         _presets()
@@ -43,6 +45,8 @@ def info(
         _formats()
     elif what in list_formats() and not Path(what).exists():
         _format(what, markdown)
+    elif what in list_taggers() and not Path(what).exists():
+        _tagger(what)
     elif (Path(what) / "tagger.json").is_file():
         _run(Path(what))
     elif (Path(what) / "recipe.yaml").is_file():
@@ -59,9 +63,10 @@ def _suggest(what: str) -> None:
     if Path(what).exists():
         return
     from jetforge.jets.readers import list_formats
+    from jetforge.taggers import list_taggers
 
     lists = ("presets", "taggers", "formats")
-    near = difflib.get_close_matches(what, (*lists, *list_formats()), n=1)
+    near = difflib.get_close_matches(what, (*lists, *list_formats(), *list_taggers()), n=1)
     if near:
         raise JetforgeError(f"there is no '{what}'; did you mean '{near[0]}'?")
     listing = ", ".join(f"jetforge info {name}" for name in lists)
@@ -110,6 +115,23 @@ def _taggers() -> None:
     print_table(rows)
     for reason in absent:
         print(reason)
+
+
+def _tagger(name: str) -> None:
+    from jetforge.representations import representation_to_dict
+    from jetforge.taggers import create_tagger, tagger_arguments
+
+    tagger = create_tagger(name)
+    settings = representation_to_dict(tagger.representation)
+    print(f"{name}: {inspect.cleandoc(type(tagger).__doc__ or '').splitlines()[0]}")
+    print(f"parameters     {tagger.num_parameters():,}")
+    print(f"representation {settings.pop('name')}")
+    for key, value in settings.items():
+        print(f"    {key}: {value}")
+    print("arguments      of tagger.arguments, each with its default")
+    for key, default in tagger_arguments(name).items():
+        print(f"    {key}: {default}" if default else f"    {key}: it depends")
+    print(f"boundaries     {', '.join(tagger.boundaries())}")
 
 
 def _formats() -> None:

@@ -18,6 +18,8 @@ from jetforge.evaluation.style import COLOURS, LINES, hep_style, new_axes
 
 # With more lines than this the legend stands beside the frame, for which a figure is so many inches wider.
 _MOST_INSIDE, _BESIDE = 4, 2.8
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_BESIDE_A_POINT: dict[str, Any] = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 7, "color": "0.35"}
 
 
 def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure:
@@ -61,7 +63,8 @@ def plot_roc_ratio(curves: Mapping[str, RocCurve], *, title: str = "") -> Figure
 
 def plot_against(
     series: Mapping[str, Sequence[tuple[float, float, float]]], *, xlabel: str, ylabel: str, log_x: bool = False,
-    log_y: bool = False, level: tuple[str, float] | None = None, names: Sequence[str] = (), title: str = "",
+    log_y: bool = False, level: tuple[str, float] | None = None, names: Sequence[str] = (),
+    labels: Mapping[str, Sequence[str]] | None = None, title: str = "",
 ) -> Figure:  # fmt: skip
     """Draw numbers with errors against what was varied.
 
@@ -75,6 +78,8 @@ def plot_against(
         A horizontal line.
     names : sequence of str, optional
         What x = 0, 1, ... stand for, where they are no numbers.
+    labels : mapping of name to texts, optional
+        One a point, written beside it; points of such series are things of their own, and no line joins them.
     title : str
         Written above the frame.
 
@@ -93,7 +98,13 @@ def plot_against(
                 continue
             x, y, error = np.array(sorted(points)).T
             look: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
-            axes.errorbar(x, y, error, marker="o", markersize=4, capsize=2, label=plain(name), **look)
+            look |= {"marker": "o", "markersize": 4}
+            if labels is not None and name in labels:
+                look |= {"linestyle": "none", "marker": _MARKERS[index % len(_MARKERS)], "markersize": 6}
+                for point, text in zip(series[name], labels[name], strict=True):
+                    if all(map(math.isfinite, point)):
+                        axes.annotate(plain(text), point[:2], **_BESIDE_A_POINT)
+            axes.errorbar(x, y, error, capsize=2, label=plain(name), **look)
         if level is not None:
             axes.axhline(level[1], color="0.55", linewidth=1.2, linestyle=":", label=plain(level[0]))
         axes.set_xscale("log" if log_x else "linear")

@@ -17,7 +17,7 @@ from jetforge.events.clustering import cluster_events
 from jetforge.events.presets import CLASS_ORDER, Preset, get_preset
 from jetforge.events.pythia import MAX_SEED, PythiaGenerator, final_particles, multiplicity
 from jetforge.events.truth import contains_top, top_decays
-from jetforge.jets.build import Progress, build_dataset
+from jetforge.jets.build import Progress, build_dataset, check_build
 from jetforge.jets.dataset import Dataset
 from jetforge.jets.jets import Jets
 from jetforge.jets.manifest import SPLITS
@@ -77,19 +77,10 @@ def generate(
     DataError
         If `out` holds something else.
     """
-    rows = [get_preset(name) for name in ([presets] if isinstance(presets, str) else presets)]
-    _check_arguments(rows, num_jets, seed, split, part_jets)
+    rows, plan = _planned(presets, num_jets, seed, split, part_jets)
     if workers is not None and workers < 0:
         raise RecipeError(f"workers is a number of processes from 0, not {workers}")
     classes = [c for c in CLASS_ORDER if c in {row.jet_class for row in rows}]
-    plan = {
-        "presets": [row.to_dict() for row in rows],
-        "jets": num_jets,
-        "seed": seed,
-        "split": list(split),
-        "part_jets": part_jets,
-        "versions": _versions(),
-    }
     return build_dataset(
         out,
         _tasks(rows, classes, num_jets, seed, split, part_jets),
@@ -102,6 +93,40 @@ def generate(
         scheduler=scheduler,
         on_progress=on_progress,
     )
+
+
+def check_generation(
+    presets: Sequence[str],
+    num_jets: int,
+    out: str | Path,
+    *,
+    seed: int = 1,
+    split: Sequence[float] = DEFAULT_SPLIT,
+    part_jets: int = DEFAULT_PART_JETS,
+) -> None:
+    """Raise what `generate` would raise before it makes its first jet; nothing is made.
+
+    Parameters and errors are those of `generate`.
+    """
+    _, plan = _planned(presets, num_jets, seed, split, part_jets)
+    check_build(out, plan)
+
+
+def _planned(
+    presets: Sequence[str], num_jets: int, seed: int, split: Sequence[float], part_jets: int
+) -> tuple[list[Preset], dict[str, Any]]:
+    """Return the presets, and what a dataset of them is to be."""
+    rows = [get_preset(name) for name in ([presets] if isinstance(presets, str) else presets)]
+    _check_arguments(rows, num_jets, seed, split, part_jets)
+    plan = {
+        "presets": [row.to_dict() for row in rows],
+        "jets": num_jets,
+        "seed": seed,
+        "split": list(split),
+        "part_jets": part_jets,
+        "versions": _versions(),
+    }
+    return rows, plan
 
 
 def make_part(task: PartTask) -> MadePart:

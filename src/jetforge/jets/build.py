@@ -21,6 +21,8 @@ from jetforge.jets.tasks import MadePart, PartTask, make_all
 _JOURNAL_NAME = "build.jsonl"
 _LOCK_NAME = ".build.lock"
 _MOST_SHOWN = 3
+# Newer programs do not make a finished dataset another one.
+_OF_NO_MATTER = ("versions", "changed")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,35 @@ def build_dataset(
     return open_dataset(folder)
 
 
+def check_build(out: str | Path, plan: Mapping[str, Any]) -> None:
+    """Refuse a directory that `build_dataset` would refuse, without making anything.
+
+    Parameters
+    ----------
+    out
+        The directory.
+    plan
+        What the dataset is to be, see `build_dataset`.
+
+    Raises
+    ------
+    DataError
+        If the directory holds something else, or is a file.
+    """
+    folder = Path(out)
+    plan = json.loads(json.dumps(plan))
+    if (folder / MANIFEST_NAME).is_file():
+        _refuse_other_plan(folder, _plan_of(Manifest.read(folder)), plan, ignoring=_OF_NO_MATTER)
+    elif folder.is_dir():
+        _is_begun(folder, plan)
+    elif folder.exists():
+        raise DataError(f"{folder}: a file, where the directory of a dataset is to be; choose another name")
+
+
+def _plan_of(manifest: Manifest) -> Any:
+    return dict(manifest.provenance).get("plan")
+
+
 def _finished(
     folder: Path,
     plan: Mapping[str, Any],
@@ -132,8 +163,7 @@ def _finished(
 ) -> Dataset:
     """Return a dataset that is there already; parts that were lost since are made again, with the same bytes."""
     manifest = Manifest.read(folder)
-    # Newer programs do not make a finished dataset another one.
-    _refuse_other_plan(folder, dict(manifest.provenance).get("plan"), plan, ignoring=("versions", "changed"))
+    _refuse_other_plan(folder, _plan_of(manifest), plan, ignoring=_OF_NO_MATTER)
     noted = {part.file: part for parts in manifest.parts.values() for part in parts}
     if sorted(noted) != sorted(task.file for task in tasks):
         raise DataError(f"{folder}: holds a dataset of other parts; choose another directory or remove it")
@@ -201,6 +231,12 @@ def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _start(folder: Path, plan: Mapping[str, Any]) -> None:
+    if not _is_begun(folder, plan):
+        write_atomically(folder / UNFINISHED_NAME, json.dumps(plan).encode())
+
+
+def _is_begun(folder: Path, plan: Mapping[str, Any]) -> bool:
+    """Say whether a directory holds a part of this very dataset; it may be empty, but nothing else."""
     path = folder / UNFINISHED_NAME
     if path.is_file():
         try:
@@ -208,11 +244,11 @@ def _start(folder: Path, plan: Mapping[str, Any]) -> None:
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise DataError(f"{path}: not valid JSON; remove the directory and start again") from None
         _refuse_other_plan(folder, earlier, plan)
-        return
+        return True
     strangers = sorted(p.name for p in folder.iterdir() if p.name != _LOCK_NAME and not p.name.startswith("."))
     if strangers:
         raise DataError(f"{folder}: not empty and not a dataset ({strangers[0]}); choose a new directory")
-    write_atomically(path, json.dumps(plan).encode())
+    return False
 
 
 def _refuse_other_plan(folder: Path, there: Any, wanted: Mapping[str, Any], ignoring: Sequence[str] = ()) -> None:

@@ -241,11 +241,21 @@ def check_unlabelled(where: str, labelled: Dataset, unlabelled: Dataset) -> None
     Raises
     ------
     DataError
-        If there are none to train on, or they lack a column of constituents that the labelled jets have.
+        If there are none to train on, they are jets of the labelled dataset, or lack a column of constituents that
+        those have.
     """
-    unlabelled.parts("train")
+    there = {part.sha256: split for split, parts in labelled.manifest.parts.items() for part in parts}
+    for part in unlabelled.parts("train"):
+        if part.sha256 in there:
+            raise DataError(
+                f"{where}: {unlabelled.path / part.file} holds {there[part.sha256]} jets of {labelled.path}; give jets "
+                "that are not among the labelled ones"
+            )
     missing = [
         name for name in labelled.manifest.constituent_fields if name not in unlabelled.manifest.constituent_fields
     ]
     if missing:
-        raise DataError(f"{where}: its constituents lack {', '.join(missing)}, which those of {labelled.path} have")
+        raise DataError(
+            f"{where}: its constituents lack {', '.join(missing)}, which those of {labelled.path} have; make both "
+            "in the same way"
+        )

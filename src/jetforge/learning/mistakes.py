@@ -28,6 +28,8 @@ _KINDS = {
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     "string_type": "must be a text",
+    "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
 }
 _LISTS = {"presets": "[toptag-top, toptag-qcd]", "split": "[0.8, 0.1, 0.1]", "betas": "[0.9, 0.999]"}
 # Sections for which a name is enough.
@@ -97,7 +99,7 @@ def _describe(model: type[BaseModel], mistake: Any, place: Place) -> str:
     if kind == "value_error":  # a rule of our own, which says it all
         text = str(mistake["ctx"]["error"])
         return f"{where}: {text}" if location else f"{place(_named_in(text))}{text}"
-    if kind == "too_short" and isinstance(given, dict):
+    if kind == "too_short" and not given:
         return f"{where}: must have one entry or more"
     shown = "nothing" if given is None else repr(given)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."

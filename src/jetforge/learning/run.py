@@ -25,10 +25,18 @@ from jetforge.learning.layout import (
     refuse_file,
 )
 from jetforge.learning.recipe import Recipe, make_recipe
+from jetforge.learning.unlabelled import WithUnlabelled
 from jetforge.taggers import load_tagger
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
+# What to do where a run directory holds another run; a study says it in other words.
+OR_OVERWRITE = "choose another directory, or --overwrite"
 _LONGEST_SHOWN = 60
+# Fields of a recipe that are found when it runs: None in one that has not run yet.
+_FOUND = {
+    "transfer.source_sha256": "its source was trained anew",
+    "distill.teacher_sha256": "its teachers were trained anew",
+}
 # Fields of a recipe that say where something is, or how it is got, not what it is.
 _WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache", "distill.teachers", "distill.cache")
 
@@ -67,9 +75,8 @@ def read_metrics(run: Path) -> list[dict[str, float]]:
 
 def other_jets(dataset: Dataset, run: Path) -> DataError:
     """Return the error for a run that was trained on other jets than those that are there now."""
-    return DataError(
-        f"{dataset.path}: not the jets that {run} was trained on; choose another run directory, or --overwrite"
-    )
+    where = f"{dataset.path} and {dataset.further_path}" if isinstance(dataset, WithUnlabelled) else str(dataset.path)
+    return DataError(f"{where}: not the jets that {run} was trained on; {OR_OVERWRITE}")
 
 
 def is_trained(recipe: Recipe, dataset: Dataset) -> bool:
@@ -92,16 +99,34 @@ def is_trained(recipe: Recipe, dataset: Dataset) -> bool:
         return False
     if not _has_something_to_lose(run):
         return False
-    changed = _differences(path, recipe)
-    if changed:
-        raise RecipeError(
-            f"{run}: holds a run of another recipe ({'; '.join(changed)}); choose another directory, or --overwrite"
-        )
+    refuse_other_recipe(recipe)
     if not (run / DESCRIPTION_NAME).is_file():
         return False
     if load_tagger(run).provenance.get("fingerprint") != dataset.fingerprint:
         raise other_jets(dataset, run)
     return True
+
+
+def refuse_other_recipe(recipe: Recipe) -> None:
+    """Refuse a run directory that holds the beginning, or the end, of a run of another recipe.
+
+    Parameters
+    ----------
+    recipe
+        Which run is wanted. Checksums of its source and teachers that it does not say yet may be any.
+
+    Raises
+    ------
+    RecipeError
+        With all fields that differ.
+    """
+    run = Path(recipe.out)
+    path = run / RECIPE_NAME
+    if not (path.is_file() and _has_something_to_lose(run)):
+        return
+    changed = _differences(path, recipe)
+    if changed:
+        raise RecipeError(f"{run}: holds a run of another recipe ({'; '.join(changed)}); {OR_OVERWRITE}")
 
 
 def prepare_run(recipe: Recipe, dataset: Dataset, *, overwrite: bool = False) -> bool:
@@ -133,9 +158,9 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
     try:
         earlier = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise RecipeError(f"{path}: not valid YAML; choose another directory, or --overwrite") from None
+        raise RecipeError(f"{path}: not valid YAML; {OR_OVERWRITE}") from None
     if not isinstance(earlier, dict):
-        raise RecipeError(f"{path}: not a recipe; choose another directory, or --overwrite")
+        raise RecipeError(f"{path}: not a recipe; {OR_OVERWRITE}")
     # A field that there was not yet when the run began had its default.
     with suppress(RecipeError):
         earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
@@ -144,10 +169,11 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
     names = ("data", "tagger", "representation", "transfer", "distill", "pretrain", "training")
     flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
     return [
-        f"{key}: {_shown(old.get(key))} there, {_shown(new.get(key))} asked for"
+        _FOUND.get(key) or f"{key}: {_shown(old.get(key))} there, {_shown(new.get(key))} asked for"
         for old, new in flat
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key) and key not in _WHERE_THINGS_ARE
+        if not (key in _FOUND and new.get(key) is None and old.get(key) is not None)
     ]
 
 

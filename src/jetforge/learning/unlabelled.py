@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class WithUnlabelled(Dataset):
     def __init__(self, labelled: Dataset, unlabelled: Dataset) -> None:
         super().__init__(labelled.path, labelled.manifest, labelled.limits)
         self._labelled, self._unlabelled = labelled, unlabelled
+
+    @property
+    def further_path(self) -> Path:
+        """The directory of the jets without labels."""
+        return self._unlabelled.path
 
     @property
     def fingerprint(self) -> str:

@@ -6,8 +6,8 @@ the measured numbers, and ``scores.npy``, the score of each measured jet.
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,10 +24,15 @@ from jetforge.evaluation.scoring import load_for_scoring, score_dataset
 from jetforge.files import write_atomically
 from jetforge.jets.clusters import open_client
 from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.learning.distill import with_teachers
 from jetforge.learning.fit import Hardware, fit
-from jetforge.learning.recipe import make_recipe, tagger_of
-from jetforge.learning.run import read_metrics
+from jetforge.learning.layout import RECIPE_NAME
+from jetforge.learning.recipe import Recipe, make_recipe, tagger_of
+from jetforge.learning.run import OR_OVERWRITE, read_metrics, refuse_other_recipe
+from jetforge.learning.transfer import with_source
+from jetforge.studies.records import CellRecord, kept, read_record
 from jetforge.taggers import weights_sha256
+from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 CELL_NAME = "cell.json"
 SCORES_NAME = "scores.npy"
@@ -162,8 +167,9 @@ def run_cells(
 
 
 def is_measured(cell: Cell, out: Path) -> bool:
-    """Say whether an earlier call trained and measured a cell; whether it is still whole shows when it is run."""
-    return (out / cell.name / CELL_NAME).is_file()
+    """Say whether the files of an earlier call are there; whether they are still whole shows when the cell is run."""
+    names = (RECIPE_NAME, DESCRIPTION_NAME, WEIGHTS_NAME, CELL_NAME, SCORES_NAME)
+    return all((out / cell.name / name).is_file() for name in names)
 
 
 def _of_one_process(hardware: Hardware) -> Hardware:
@@ -215,13 +221,23 @@ def run_cell(cell: Cell, out: Path, hardware: Hardware) -> MeasuredCell:
     """
     run = out / cell.name
     try:
-        recipe = make_recipe({**_with_runs(cell.recipe, out), "out": str(run)})
+        recipe = _recipe_of(cell, out)
         with _one_at_a_time:
             fit(recipe, hardware=hardware)
             record = _record(run, open_dataset(recipe.data), cell, "cpu" if hardware.accelerator == "cpu" else "auto")
+        return MeasuredCell(cell.name, run, record.metrics.model_dump(), read_metrics(run), record.num_parameters)
     except JetforgeError as error:
-        raise type(error)(f"{cell.name}: {error}") from None
-    return MeasuredCell(cell.name, run, record["metrics"], read_metrics(run), record["num_parameters"])
+        raise _of_cell(error, cell, out) from None
+
+
+def _of_cell(error: JetforgeError, cell: Cell, out: Path) -> JetforgeError:
+    """Return an error with the name of its cell, and with what to do about it in a study."""
+    message = str(error).replace(OR_OVERWRITE, f"remove {out / cell.name}, and it is trained anew")
+    return type(error)(f"{cell.name}: {message}")
+
+
+def _recipe_of(cell: Cell, out: Path) -> Recipe:
+    return make_recipe({**_with_runs(cell.recipe, out), "out": str(out / cell.name)})
 
 
 def _with_runs(value: Any, out: Path) -> Any:
@@ -236,33 +252,45 @@ def _with_runs(value: Any, out: Path) -> Any:
 
 
 def check_cells(cells: Sequence[Cell], out: Path) -> None:
-    """Refuse recipes that cannot be, before hours of trainings; whether their sources and teachers fit shows later.
+    """Refuse what cannot be trained, or was trained otherwise, before hours of trainings.
+
+    Whether sources and teachers that are not trained yet fit shows later.
 
     Raises
     ------
     JetforgeError
-        With the name of the cell.
+        With the name of the cell; where several were trained otherwise, with how many.
     """
+    others: list[JetforgeError] = []
     for cell in cells:
-        values = {key: value for key, value in cell.recipe.items() if "tagger" in cell.recipe or key != "transfer"}
-        if "tagger" not in values:
+        needed_are_there = all((out / name / DESCRIPTION_NAME).is_file() for name in cell.needs)
+        if not ("tagger" in cell.recipe or needed_are_there):
             continue
         try:
-            tagger_of(make_recipe({**_with_runs(values, out), "out": str(out / cell.name)}))
+            recipe = _recipe_of(cell, out)
+            if "tagger" in cell.recipe:
+                tagger_of(recipe)
+            if (out / cell.name).is_dir() and needed_are_there:
+                recipe, _ = with_teachers(with_source(recipe)[0])
         except JetforgeError as error:
-            raise type(error)(f"{cell.name}: {error}") from None
+            raise _of_cell(error, cell, out) from None
+        try:
+            refuse_other_recipe(recipe)
+        except JetforgeError as error:
+            others.append(_of_cell(error, cell, out))
+    if others:
+        more = "" if len(others) == 1 else f" (so it is with {len(others)} trainings)"
+        raise type(others[0])(f"{others[0]}{more}")
 
 
-def _record(run: Path, dataset: Dataset, cell: Cell, device: str) -> dict[str, Any]:
-    """Return what is measured of a run, from its file if that is of this run and these jets."""
+def _record(run: Path, dataset: Dataset, cell: Cell, device: str) -> CellRecord:
+    """Return what is measured of a run, from its file if that is of these weights, jets and scores."""
     path = run / CELL_NAME
-    what = {"weights_sha256": weights_sha256(run), "jets": dataset.fingerprint, "split": cell.split}
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        if record["measured"] == what and len(_read_scores(run)) == record["metrics"]["num_jets"]:
-            return record
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # it is measured again
+    what: dict[str, str | None] = {"weights_sha256": weights_sha256(run), "jets": dataset.fingerprint}
+    what["split"] = cell.split
+    known = kept(CellRecord, read_record(path))
+    if known is not None and known.measured == {**what, "scores_sha256": _digest(run / SCORES_NAME)}:
+        return known
     tagger = load_for_scoring(run, device)
     labels, weights, scores = [], [], []
     for jets, probabilities in score_dataset(tagger, dataset, cell.split):
@@ -275,20 +303,19 @@ def _record(run: Path, dataset: Dataset, cell: Cell, device: str) -> dict[str, A
     file = io.BytesIO()
     np.save(file, score)
     write_atomically(run / SCORES_NAME, file.getvalue())
-    record = {"measured": what, "metrics": metrics, "num_parameters": tagger.num_parameters()}
-    write_atomically(path, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
+    what["scores_sha256"] = _digest(run / SCORES_NAME)
+    record = CellRecord.model_validate(
+        {"measured": what, "metrics": metrics, "num_parameters": tagger.num_parameters()}
+    )
+    write_atomically(path, (record.model_dump_json(indent=1) + "\n").encode())
     return record
+
+
+def _digest(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _read_scores(run: Path) -> npt.NDArray[np.float64]:
     scores: npt.NDArray[np.float64] = np.load(run / SCORES_NAME, allow_pickle=False)
     return scores
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return what an earlier call wrote down; nothing where it cannot be read: then it is found again."""
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -17,16 +17,17 @@ from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset
 from jetforge.learning.distill import check_unlabelled
 from jetforge.learning.fit import Hardware
-from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
+from jetforge.studies.cells import Cell, MeasuredCell, check_cells, run_cells
+from jetforge.studies.distill_gains import gains, student_key, summary_of, teacher_key
 from jetforge.studies.distill_grid import (
     DistillStudy,
     Lesson,
-    check_entries,
     lesson_cell,
     lessons,
     teacher_cell,
 )
-from jetforge.studies.distill_report import gains, student_key, summary_of, teacher_key, write_distill_report
+from jetforge.studies.distill_report import write_distill_report
+from jetforge.studies.records import kept_entry, read_record
 from jetforge.studies.study_file import make_samples
 from jetforge.taggers import load_tagger, weights_sha256
 
@@ -47,7 +48,7 @@ class DistillResult:
     latencies
         Of each teacher, and of each student with each view, see `teacher_key` and `student_key`.
     gains
-        What teachers are good for, as rows of a table.
+        What teachers are good for, as rows of a table; see `jetforge.studies.distill_gains.gains`.
     summary
         A line a student.
     report
@@ -84,10 +85,10 @@ def run_distill(
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
     _check_jets(study, samples)
-    on_stage(f"training   {len(cells)} teachers into {out / 'teachers'}")
+    on_stage(f"training   teachers into {out / 'teachers'} ({len(cells)})")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     teachers = {name: measured[cell.name] for name, cell in cells.items()}
-    on_stage(f"training   {len(by_lesson)} students into {out / 'cells'}")
+    on_stage(f"training   students into {out / 'cells'} ({len(by_lesson)})")
     measured = run_cells(list(by_lesson.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     shutil.rmtree(out / "scores", ignore_errors=True)
     done = {lesson: measured[cell.name] for lesson, cell in by_lesson.items()}
@@ -95,13 +96,12 @@ def run_distill(
     latencies = _latencies(teachers, done, samples[study.sample], out)
     rows = gains(study, teachers, done, latencies, samples[study.sample].read("test", columns=()))
     report = out / "report.html"
-    write_distill_report(study, teachers, done, latencies, rows, samples[study.sample], report, command)
+    write_distill_report(study, teachers, done, latencies, rows, samples, report, command)
     return DistillResult(teachers, done, latencies, rows, summary_of(rows), report)
 
 
 def distill_cells(study: DistillStudy) -> tuple[dict[str, Cell], dict[Lesson, Cell]]:
     """Return all trainings of a study: of the teachers, by name, and then of what the students learn."""
-    check_entries(study)
     teachers = {name: teacher_cell(study, name) for name in study.teachers}
     students = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
     check_cells([*teachers.values(), *students.values()], Path(study.out))
@@ -130,19 +130,21 @@ def _latencies(
         # How long a student takes does not depend on who taught it.
         wanted.setdefault(student_key(lesson.student, lesson.view), cell)
     path = out / LATENCY_NAME
-    kept = read_record(path)
+    earlier = read_record(path)
     record: dict[str, Any] = {}
+    latencies: dict[str, Latency] = {}
     jets = None
     num_jets = min(_BATCH_JETS, dataset.num_jets("test"))
     where = {"jets": dataset.fingerprint, "batch_size": num_jets, "machine": platform.node()}
     for name, cell in wanted.items():
         what = {**where, "weights": weights_sha256(cell.run)}
-        entry = kept.get(name)
-        if not (isinstance(entry, dict) and entry.get("of") == what):
+        found = kept_entry(Latency, earlier, name, what)
+        if found is None:
             tagger = load_tagger(cell.run)
             if jets is None:
                 jets = dataset.read("test", max_jets=num_jets)
-            entry = {"of": what, "found": asdict(measure_latency(tagger, jets, num_jets))}
-        record[name] = entry
+            found = measure_latency(tagger, jets, num_jets)
+        latencies[name] = found
+        record[name] = {"of": what, "found": asdict(found)}
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
-    return {name: Latency(**entry["found"]) for name, entry in record.items()}
+    return latencies

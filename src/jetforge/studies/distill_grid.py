@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from jetforge.errors import JetforgeError
+from jetforge.jets.manifest import SPLITS
 from jetforge.learning.sections import DistillMode, TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies.cells import Cell
 from jetforge.studies.study_file import Study, TaggerEntry
-from jetforge.taggers import create_tagger
 
 ALONE = "alone"
 FULL = "full"
@@ -62,6 +62,25 @@ class DistillStudy(Study):
         used = {self.sample, *(mode.unlabelled for mode in self.modes.values())}
         return [name for name in self.samples if name in used]
 
+    def splits_of(self, sample: str) -> tuple[str, ...]:
+        """Return the splits that a sample needs: jets without labels are only trained on."""
+        return SPLITS if sample == self.sample else ("train",)
+
+    @property
+    def common_training(self) -> TrainingSection:
+        """What its trainings have in common."""
+        return self.training
+
+    @property
+    def efficiencies(self) -> list[str]:
+        """Signal efficiencies at which rejections are compared: the study's own, then those of the published tables."""
+        return list(dict.fromkeys((self.efficiency, "0.3", "0.5")))
+
+    @field_validator("efficiency", mode="before")
+    @classmethod
+    def _may_be_a_number(cls, efficiency: Any) -> Any:
+        return str(efficiency) if isinstance(efficiency, float) else efficiency
+
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         if self.sample not in self.samples:
@@ -73,6 +92,8 @@ class DistillStudy(Study):
         for name, entry in self.students.items():
             if "view" in entry.representation:
                 raise ValueError(f"students.{name}.representation: what a student sees is one of the study's views")
+            if "seed" in entry.training.model_fields_set:
+                raise ValueError(f"students.{name}.training.seed: these are 1 to {self.seeds}; leave it out")
         for name, settings in self.views.items():
             try:
                 JetView.from_dict(settings)
@@ -181,22 +202,3 @@ def _recipe(study: DistillStudy, entry: TaggerEntry) -> dict[str, Any]:
         "representation": entry.representation,
         "training": entry.training_in(study.training),
     }
-
-
-def check_entries(study: DistillStudy) -> None:
-    """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation.
-
-    Raises
-    ------
-    JetforgeError
-        With the name of the teacher or student.
-    """
-    entries: list[tuple[str, TaggerEntry]] = [
-        *((f"teachers.{name}", entry) for name, entry in study.teachers.items()),
-        *((f"students.{name}", entry) for name, entry in study.students.items()),
-    ]
-    for name, entry in entries:
-        try:
-            create_tagger(entry.tagger.name, representation=entry.representation or None, **entry.tagger.arguments)
-        except JetforgeError as error:
-            raise type(error)(f"{name}: {error}") from None

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jetforge.jets.build import Progress
+from jetforge.jets.clusters import open_client
 from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.fit import Hardware
 from jetforge.studies.cells import Cell, is_measured
 from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
-from jetforge.studies.study_file import FULL_SCALE, Study, read_study
+from jetforge.studies.study_file import FULL_SCALE, Study, check_places, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
 
@@ -83,8 +84,10 @@ def plan_study(study: Study) -> StudyPlan:
     Raises
     ------
     JetforgeError
-        If a tagger cannot be made as the study says.
+        If a tagger cannot be made as the study says, a sample cannot be generated so, or what is there is of another
+        study.
     """
+    check_places(study)
     _, _, cells_of = _KINDS[study.study]
     used = [study.samples[name].data for name in study.used_samples()]
     return StudyPlan(
@@ -128,7 +131,12 @@ def run_study(
     JetforgeError
         If a sample, a training or a measurement fails; what was finished is kept.
     """
+    check_places(study)
     _, run, _ = _KINDS[study.study]
+    if scheduler is not None and not scheduler.endswith((".yaml", ".yml")):
+        # Better known at once than where the first thing is to be done.
+        with open_client(0, scheduler):
+            pass
     result: StudyResult = run(
         study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
         on_generated=on_generated, on_cell=on_cell,

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from jetforge.errors import RecipeError
-from jetforge.events.generate import generate
+from jetforge.errors import JetforgeError, RecipeError
+from jetforge.events.generate import check_generation, generate
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset, open_dataset
-from jetforge.learning.mistakes import Model, validated
+from jetforge.jets.manifest import SPLITS
+from jetforge.learning.mistakes import Place, nowhere, validated
+from jetforge.learning.recipe import make_recipe, tagger_of
 from jetforge.learning.sections import GenerateSection, Section, TaggerSection, TrainingSection
 from jetforge.yaml_files import line_of, read_yaml
 
 FULL_SCALE = "full"
+# What is in the directory of a study that was begun.
+_OF_A_STUDY = ("sources", "teachers", "cells", "report.html")
 
 
 class SampleSection(Section):
     """Jets of a study: a dataset, and how it is generated where it does not exist yet."""
 
-    data: str
+    data: Annotated[str, Field(min_length=1)]
     generate: GenerateSection | None = None
 
     def shares_jets_with(self, other: SampleSection) -> bool:
@@ -56,12 +60,29 @@ class Study(Section):
     """What every study has; what it gives names to has its own directories under these names."""
 
     study: str
-    out: str
+    out: Annotated[str, Field(min_length=1)]
     samples: Annotated[dict[str, SampleSection], Field(min_length=1)]
 
     def used_samples(self) -> list[str]:
         """Return the names of the samples that something is learnt from or measured on."""
         return list(self.samples)
+
+    def splits_of(self, sample: str) -> tuple[str, ...]:
+        """Return the splits that a sample needs: all, unless a kind of study says otherwise."""
+        return SPLITS
+
+    @property
+    def common_training(self) -> TrainingSection:
+        """What its trainings have in common."""
+        raise NotImplementedError
+
+    def entries(self) -> Iterator[tuple[tuple[str, str], TaggerEntry]]:
+        """Yield its taggers, each with the section and the name that it has in the file."""
+        for section in type(self).model_fields:
+            values = getattr(self, section)
+            for name, entry in values.items() if isinstance(values, dict) else ():
+                if isinstance(entry, TaggerEntry):
+                    yield (section, name), entry
 
     @model_validator(mode="after")
     def _names_make_directories(self) -> Self:
@@ -73,6 +94,9 @@ class Study(Section):
         return self
 
 
+AnyStudy = TypeVar("AnyStudy", bound=Study)
+
+
 def is_study(path: str | Path) -> bool:
     """Say whether a YAML file describes a study, not a recipe.
 
@@ -82,10 +106,12 @@ def is_study(path: str | Path) -> bool:
         If it cannot be read.
     """
     values = read_yaml(Path(path), "a recipe or a study").values
+    if isinstance(values, dict) and "samples" in values and "study" not in values:
+        raise RecipeError(f"{path}:1: with samples it is a study, which says of which kind it is: give study: ...")
     return isinstance(values, dict) and "study" in values
 
 
-def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = FULL_SCALE) -> Model:
+def read_study(path: str | Path, kinds: Mapping[str, type[AnyStudy]], scale: str = FULL_SCALE) -> AnyStudy:
     """Read a study.
 
     Parameters
@@ -102,6 +128,8 @@ def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = 
     ------
     RecipeError
         One line for all mistakes, each with its line in the file.
+    JetforgeError
+        If a tagger cannot be made as the study says, or a sample cannot be generated so.
     """
     path = Path(path)
     values, root = read_yaml(path, "a study")
@@ -115,8 +143,14 @@ def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = 
     scales = values.pop("scales", None) or {}
     if not isinstance(scales, dict):
         raise RecipeError(f"{path}:{line_of(root, ('scales',))}: scales: must be a section with one section a scale")
+    for name, changes in scales.items():
+        where = f"{path}:{line_of(root, ('scales', name))}: scales.{name}"
+        if name == FULL_SCALE:
+            raise RecipeError(f"{where}: {FULL_SCALE} is the file as it is; give the scale another name")
+        if not isinstance(changes, dict):
+            raise RecipeError(f"{where}: must be a section with the fields that differ from those above")
     if scale != FULL_SCALE:
-        if not isinstance(scales.get(scale), dict):
+        if scale not in scales:
             there = ", ".join(map(str, [FULL_SCALE, *scales]))
             raise RecipeError(f"{path}: it has no scale '{scale}'; there are {there}")
         unknown = _left_out_in_vain(values, scales[scale], ())
@@ -129,7 +163,72 @@ def read_study(path: str | Path, kinds: Mapping[str, type[Model]], scale: str = 
         within = ("scales", scale, *location) if _has(scales.get(scale, {}), location) else location
         return f"{path}:{line_of(root, within)}: "
 
-    return validated(kinds[kind], values, place)
+    study = validated(kinds[kind], values, place)
+    _check_taggers(study, place)
+    for name in study.used_samples():
+        _check_sample(study, name, place)
+    return study
+
+
+def _check_taggers(study: Study, place: Place) -> None:
+    """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation."""
+    for (section, name), entry in study.entries():
+
+        def where(location: tuple[Any, ...], within: tuple[str, str] = (section, name)) -> str:
+            return f"{place((*within, *location))}{'.'.join(within)}."
+
+        recipe = {
+            "data": "data", "out": "out", "tagger": entry.tagger.model_dump(), "representation": entry.representation,
+            "training": entry.training_in(study.common_training),
+        }  # fmt: skip
+        tagger_of(make_recipe(recipe, where), where=where)
+
+
+def _check_sample(study: Study, name: str, place: Place = nowhere) -> None:
+    """Refuse a sample that cannot be generated, or is not there and is not generated."""
+    sample = study.samples[name]
+    field = ("samples", name, "data" if sample.generate is None else "generate")
+    where = f"{place(field)}{'.'.join(field)}"
+    wanted = sample.generate
+    if wanted is None:
+        return
+    for split, share in zip(SPLITS, wanted.split, strict=True):
+        if share == 0 and split in study.splits_of(name):
+            raise RecipeError(f"{where}.split: it leaves no {split} jets, which the study needs; give it three shares")
+    try:
+        check_generation(
+            wanted.presets, wanted.jets, sample.data, seed=wanted.seed, split=wanted.split, part_jets=wanted.part_jets
+        )
+    except JetforgeError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def check_places(study: Study) -> None:
+    """Refuse a study whose directory is something else, or whose jets are not there and are not generated.
+
+    Raises
+    ------
+    JetforgeError
+        Naming the field; samples that cannot be generated too.
+    """
+    for name in study.used_samples():
+        _check_sample(study, name)
+        if study.samples[name].generate is None and not Path(study.samples[name].data).exists():
+            raise RecipeError(
+                f"samples.{name}.data: {study.samples[name].data} does not exist; generate it, or give the sample a "
+                "section 'generate'"
+            )
+    out = Path(study.out)
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"out: {out} is a file, where the directory of the study is to be; choose another name")
+    if not out.is_dir() or any((out / name).exists() for name in _OF_A_STUDY):
+        return
+    data = [Path(sample.data).resolve() for sample in study.samples.values()]
+    strangers = [
+        entry.name for entry in sorted(out.iterdir()) if not any(path.is_relative_to(entry.resolve()) for path in data)
+    ]
+    if strangers:
+        raise RecipeError(f"out: {out} is not empty and not a study ({strangers[0]}); choose a new directory")
 
 
 def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,16 +296,12 @@ def make_samples(
     JetforgeError
         What `jetforge.generate` and `jetforge.open` raise.
     """
+    check_places(study)
     samples = {}
     for name in study.used_samples():
         sample = study.samples[name]
         on_sample(name)
         if sample.generate is None:
-            if not Path(sample.data).exists():
-                raise RecipeError(
-                    f"samples.{name}.data: {sample.data} does not exist; generate it, or give the sample a section "
-                    "'generate'"
-                )
             samples[name] = open_dataset(sample.data)
             continue
         wanted = sample.generate

@@ -18,15 +18,15 @@ from jetforge.learning.fit import Hardware
 from jetforge.learning.kept_outputs import state_digest
 from jetforge.learning.transferability import Transferability, transferability
 from jetforge.representations import representation_to_dict
-from jetforge.studies.cells import Cell, MeasuredCell, check_cells, read_record, run_cells
+from jetforge.studies.cells import Cell, MeasuredCell, check_cells, run_cells
+from jetforge.studies.records import kept_entry, read_record
 from jetforge.studies.study_file import make_samples
 from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import (
-    SCRATCH,
     TransferStudy,
     Trial,
     architecture_of,
-    check_taggers,
+    check_boundaries,
     source_cell,
     trial_cell,
     trials,
@@ -111,12 +111,12 @@ def run_transfer(
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
     _check_jets(study, samples)
-    on_stage(f"training   {len(cells)} sources into {out / 'sources'}")
+    on_stage(f"training   sources into {out / 'sources'} ({len(cells)})")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     sources = {name: measured[cell.name] for name, cell in cells.items()}
     on_stage("diagnosing how well the sources suit the target")
     diagnostics = _diagnose(study, sources, samples[study.target], out)
-    on_stage(f"training   {len(by_trial)} taggers of the target into {out / 'cells'}")
+    on_stage(f"training   taggers of the target into {out / 'cells'} ({len(by_trial)})")
     # The sources are done: nothing needs to wait for them.
     measured = run_cells(list(by_trial.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     shutil.rmtree(out / "backbones", ignore_errors=True)
@@ -138,11 +138,10 @@ def run_transfer(
 
 def transfer_cells(study: TransferStudy) -> tuple[dict[str, Cell], dict[Trial, Cell]]:
     """Return all trainings of a study: of the sources, by name, and then what is tried on the target."""
-    check_taggers(study)
+    check_boundaries(study)
     sources = {name: source_cell(study, name) for name in study.sources}
     tried = {trial: trial_cell(study, trial) for trial in trials(study)}
-    scratch = [cell for trial, cell in tried.items() if trial.source == SCRATCH]
-    check_cells([*sources.values(), *scratch], Path(study.out))
+    check_cells([*sources.values(), *tried.values()], Path(study.out))
     return sources, tried
 
 
@@ -177,7 +176,7 @@ def _diagnose(
     path = out / DIAGNOSTICS_NAME
     num_jets = min(study.diagnostic_jets, target.num_jets("train"), target.num_jets("val"))
     key = {"target": target.fingerprint, "num_jets": num_jets}
-    kept = read_record(path)
+    earlier = read_record(path)
     found: dict[str, Transferability] = {}
     record: dict[str, Any] = {}
     for name in study.sources:
@@ -188,11 +187,9 @@ def _diagnose(
         for label, tagger in wanted:
             reads = representation_to_dict(tagger.representation)
             what = {**key, "weights": state_digest(tagger), "representation": reads}
-            entry = kept.get(label)
-            if not (isinstance(entry, dict) and entry.get("of") == what):
-                entry = {"of": what, "found": asdict(transferability(tagger, target, num_jets))}
-            record[label] = entry
-            found[label] = Transferability(**entry["found"])
+            known = kept_entry(Transferability, earlier, label, what)
+            found[label] = transferability(tagger, target, num_jets) if known is None else known
+            record[label] = {"of": what, "found": asdict(found[label])}
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     return found
 

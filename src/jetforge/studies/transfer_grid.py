@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jetforge.errors import JetforgeError, RecipeError
+from jetforge.errors import RecipeError
 from jetforge.learning.sections import TrainingSection, TransferMode
 from jetforge.studies.cells import Cell
 from jetforge.studies.study_file import Study, TaggerEntry
@@ -79,6 +79,11 @@ class TransferStudy(Study):
                 there = ", ".join(map(str, sorted(tried)))
                 raise ValueError(f"epochs.{size}: nothing is trained with {size} jets; there are {there}")
         return self
+
+    @property
+    def common_training(self) -> TrainingSection:
+        """What its trainings have in common."""
+        return self.training
 
     def modes_of(self, source: str) -> tuple[str, ...]:
         """Return the names of the modes that are tried from a source."""
@@ -191,22 +196,19 @@ def backbone_folder(trial: Trial) -> str:
     return f"backbones/{trial.source}/{trial.mode}"
 
 
-def check_taggers(study: TransferStudy) -> None:
-    """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation.
+def check_boundaries(study: TransferStudy) -> None:
+    """Refuse modes whose boundary a source's tagger does not have, before hours of generation.
 
     Raises
     ------
-    JetforgeError
-        With the name of the source.
     RecipeError
-        If a mode's boundary is none of the tagger's.
+        Naming the mode and the source.
+    JetforgeError
+        If a tagger cannot be made as the study says.
     """
     for name, source in study.sources.items():
         section = source.tagger
-        try:
-            tagger = create_tagger(section.name, representation=source.representation or None, **section.arguments)
-        except JetforgeError as error:
-            raise type(error)(f"sources.{name}: {error}") from None
+        tagger = create_tagger(section.name, representation=source.representation or None, **section.arguments)
         for mode in study.modes_of(name):
             boundary = study.modes[mode].boundary
             if boundary is not None and boundary not in tagger.boundaries():

@@ -62,10 +62,10 @@ def register_tagger(make: Callable[Parameters, AnyTagger]) -> Callable[Parameter
 
 
 def _plain(value: Any) -> Any:
-    """Return NumPy's numbers as those of Python, which JSON has."""
+    """Return NumPy's numbers as those of Python, and sequences as lists, which JSON has."""
     if isinstance(value, np.generic):
         return value.item()
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return list(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def list_taggers() -> list[str]:
@@ -147,6 +147,24 @@ def default_representation(name: str) -> Representation:
     """Return what a tagger reads if nothing else is asked for, not fitted."""
     representation: Representation = create_tagger(name).representation
     return representation
+
+
+def tagger_arguments(name: str) -> dict[str, str]:
+    """Return what can be set of a tagger beside its classes, with the default of each as text.
+
+    Raises
+    ------
+    TaggerError
+        If there is no such tagger.
+    """
+    made = create_tagger(name)
+    defaults = {key: value for key, value in made.arguments.items() if key != "num_classes"}
+    of_class = inspect.signature(type(made).__init__).parameters
+    for key in _argument_names(_TAGGERS[name]):
+        if key not in ("num_classes", *defaults):
+            default = of_class[key].default if key in of_class else inspect.Parameter.empty
+            defaults[key] = "" if default is inspect.Parameter.empty else default
+    return {key: "none" if value is None else str(value) for key, value in defaults.items()}
 
 
 def _argument_names(make: Callable[..., Tagger]) -> list[str]:

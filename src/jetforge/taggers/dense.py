@@ -99,11 +99,13 @@ def dense(
 
 @register_tagger
 def dense_student(
-    num_classes: int = 2, representation: SequenceRepresentation | None = None, **settings: Unpack[DenseSettings]
+    num_classes: int = 2,
+    representation: SequenceRepresentation | None = None,
+    widths: Sequence[int] = (32, 64),
+    dropout: float = 0.1,
 ) -> DenseNetwork:
     """Dense layers of 32 and 64 on 4 x 80 numbers of the hardest constituents: a student of larger networks.
 
     As in https://github.com/baron-de-montblanc/DL-Final-Project.
     """
-    chosen: DenseSettings = {"widths": (32, 64), **settings}
-    return DenseNetwork(num_classes, representation, **chosen)
+    return DenseNetwork(num_classes, representation, widths=widths, dropout=dropout)

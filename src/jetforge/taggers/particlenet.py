@@ -225,9 +225,15 @@ def particlenet(
 
 @register_tagger
 def particlenet_lite(
-    num_classes: int = 2, representation: CloudRepresentation | None = None, **settings: Unpack[ParticleNetSettings]
+    num_classes: int = 2,
+    representation: CloudRepresentation | None = None,
+    k: int = 7,
+    channels: Sequence[Sequence[int]] = ((32, 32, 32), (64, 64, 64)),
+    hidden: Sequence[int] = (128,),
+    dropout: float = 0.1,
+    use_fusion: bool = False,
 ) -> ParticleNet:
     """ParticleNet-Lite (arXiv:1902.08570): fewer neighbours, layers and channels, for a fast answer."""
-    lite: ParticleNetSettings = {"k": 7, "channels": ((32, 32, 32), (64, 64, 64)), "hidden": (128,)}
-    lite.update(settings)
-    return ParticleNet(num_classes, representation, **lite)
+    return ParticleNet(
+        num_classes, representation, k=k, channels=channels, hidden=hidden, dropout=dropout, use_fusion=use_fusion
+    )

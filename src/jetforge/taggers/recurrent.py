@@ -188,12 +188,15 @@ def lstm(
 
 @register_tagger
 def lund_lstm(
-    num_classes: int = 2, representation: SequenceRepresentation | None = None, **settings: Unpack[RecurrentSettings]
+    num_classes: int = 2,
+    representation: SequenceRepresentation | None = None,
+    widths: Sequence[int] = (128,),
+    hidden: Sequence[int] = (),
+    dropout: float = 0.2,
 ) -> RecurrentNetwork:
     """Long short-term memory along the primary Lund plane, ln Delta and ln kt of 60 declusterings (arXiv:1807.04758).
 
     Layers as in the network that F. Dreyer published in https://github.com/fdreyer/ML-Lund-tutorial.
     """
     reads = representation or SequenceRepresentation(("ln_delta", "ln_kt"), order="lund", max_length=60)
-    chosen: RecurrentSettings = {"hidden": (), "dropout": 0.2, **settings}
-    return RecurrentNetwork(num_classes, reads, cell="lstm", **chosen)
+    return RecurrentNetwork(num_classes, reads, cell="lstm", widths=widths, hidden=hidden, dropout=dropout)
