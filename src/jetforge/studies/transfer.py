@@ -66,7 +66,7 @@ class TransferResult:
     @property
     def summary(self) -> list[str]:
         """What it says, a line a finding."""
-        return [f"{row['holds']:4}{row['finding']} ({row['found']})" for row in self.findings]
+        return [f"{row['holds']:8}{row['finding']} ({row['found']})" for row in self.findings]
 
 
 def run_transfer(

@@ -35,7 +35,8 @@ def findings(
     Returns
     -------
     list of dict
-        ``finding``, what was ``found``, and whether it ``holds``.
+        ``finding``, what was ``found``, and whether it ``holds``: yes, no, or unclear where the error is larger
+        than what decides.
     """
     return [
         *_few_jets(study, lines),
@@ -58,7 +59,7 @@ def _few_jets(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[st
         yield _row(
             f"{line.name}: with {tenth:,} jets as good as from scratch with {most:,}, to within {CLOSE}",
             f"AUC {difference:+.5f}{_error(error)}",
-            difference >= -CLOSE,
+            _verdict(difference + CLOSE, error),
         )
 
 
@@ -76,7 +77,7 @@ def _frozen(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[str,
             yield _row(
                 f"{line.name}: with {tenth:,} jets at least as good as from scratch with as many",
                 f"AUC {difference:+.5f}{_error(error)}",
-                difference >= 0,
+                _verdict(difference, error),
             )
     yield from _compare_losses(study, frozen)
 
@@ -101,7 +102,7 @@ def _compare_losses(study: TransferStudy, frozen: Sequence[tuple[Series, Series]
             yield _row(
                 f"{ours.name}: with {size:,} jets it loses less to its training from scratch than {theirs.name}",
                 f"AUC lost {loss:.5f}{_error(error)} and {other:.5f}{_error(other_error)}",
-                loss < other,
+                _verdict(other - loss, math.hypot(error, other_error)),
             )
 
 
@@ -120,7 +121,7 @@ def _other_signal(
         yield _row(
             f"{line.name}: another signal helps: with {tenth:,} jets better than from scratch with as many",
             f"AUC {difference:+.5f}{_error(error)}",
-            difference > 0,
+            _verdict(difference, error),
         )
 
 
@@ -135,7 +136,7 @@ def _few_epochs(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[
         yield _row(
             f"{line.name}: with {most:,} jets fewer epochs than from scratch to its best validation AUC less {CLOSE}",
             f"{'never' if ours is None else f'{ours:.3g}'} and {theirs:.3g} epochs",
-            ours is not None and theirs is not None and ours < theirs,
+            "yes" if ours is not None and theirs is not None and ours < theirs else "no",
         )
 
 
@@ -170,5 +171,12 @@ def _error(error: float) -> str:
     return "" if math.isnan(error) else f" ± {error:.5f}"
 
 
-def _row(finding: str, found: str, holds: bool) -> dict[str, str]:
-    return {"finding": finding, "found": found, "holds": "yes" if holds else "no"}
+def _verdict(margin: float, error: float) -> str:
+    """Say whether a margin is positive: it is not known where the spread of the seeds is larger; NaN is one seed's."""
+    if abs(margin) < error:
+        return "unclear"
+    return "yes" if margin >= 0 else "no"
+
+
+def _row(finding: str, found: str, holds: str) -> dict[str, str]:
+    return {"finding": finding, "found": found, "holds": holds}
