@@ -28,7 +28,7 @@ from jetforge.studies.distill_grid import (
 )
 from jetforge.studies.distill_report import write_distill_report
 from jetforge.studies.records import kept_entry, read_record
-from jetforge.studies.study_file import make_samples
+from jetforge.studies.samples import make_samples
 from jetforge.taggers import load_tagger, weights_sha256
 
 LATENCY_NAME = "latency.json"

@@ -14,7 +14,8 @@ from jetforge.learning.fit import Hardware
 from jetforge.studies.cells import Cell, is_measured
 from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
-from jetforge.studies.study_file import FULL_SCALE, Study, check_places, read_study
+from jetforge.studies.samples import check_places
+from jetforge.studies.study_file import FULL_SCALE, Study, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
 

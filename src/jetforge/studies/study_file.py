@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from jetforge.errors import JetforgeError, RecipeError
-from jetforge.events.generate import check_generation, generate
-from jetforge.jets.build import Progress
-from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.errors import RecipeError
 from jetforge.jets.manifest import SPLITS
-from jetforge.learning.mistakes import Place, nowhere, validated
+from jetforge.learning.mistakes import Place, validated
 from jetforge.learning.recipe import make_recipe, tagger_of
-from jetforge.learning.sections import GenerateSection, Section, TaggerSection, TrainingSection
+from jetforge.learning.sections import Section, TaggerSection, TrainingSection
+from jetforge.studies.samples import SampleSection, check_sample
 from jetforge.yaml_files import line_of, read_yaml
 
 FULL_SCALE = "full"
-# What is in the directory of a study that was begun.
-_OF_A_STUDY = ("sources", "teachers", "cells", "report.html")
-
-
-class SampleSection(Section):
-    """Jets of a study: a dataset, and how it is generated where it does not exist yet."""
-
-    data: Annotated[str, Field(min_length=1)]
-    generate: GenerateSection | None = None
-
-    def shares_jets_with(self, other: SampleSection) -> bool:
-        """Say whether both are the same dataset, or are generated with the same seed from a preset of both."""
-        if Path(self.data).resolve() == Path(other.data).resolve():
-            return True
-        if self.generate is None or other.generate is None or self.generate.seed != other.generate.seed:
-            return False
-        return bool(set(self.generate.presets) & set(other.generate.presets))
 
 
 class TaggerEntry(Section):
@@ -166,7 +147,7 @@ def read_study(path: str | Path, kinds: Mapping[str, type[AnyStudy]], scale: str
     study = validated(kinds[kind], values, place)
     _check_taggers(study, place)
     for name in study.used_samples():
-        _check_sample(study, name, place)
+        check_sample(study, name, place)
     return study
 
 
@@ -182,53 +163,6 @@ def _check_taggers(study: Study, place: Place) -> None:
             "training": entry.training_in(study.common_training),
         }  # fmt: skip
         tagger_of(make_recipe(recipe, where), where=where)
-
-
-def _check_sample(study: Study, name: str, place: Place = nowhere) -> None:
-    """Refuse a sample that cannot be generated, or is not there and is not generated."""
-    sample = study.samples[name]
-    field = ("samples", name, "data" if sample.generate is None else "generate")
-    where = f"{place(field)}{'.'.join(field)}"
-    wanted = sample.generate
-    if wanted is None:
-        return
-    for split, share in zip(SPLITS, wanted.split, strict=True):
-        if share == 0 and split in study.splits_of(name):
-            raise RecipeError(f"{where}.split: it leaves no {split} jets, which the study needs; give it three shares")
-    try:
-        check_generation(
-            wanted.presets, wanted.jets, sample.data, seed=wanted.seed, split=wanted.split, part_jets=wanted.part_jets
-        )
-    except JetforgeError as error:
-        raise type(error)(f"{where}: {error}") from None
-
-
-def check_places(study: Study) -> None:
-    """Refuse a study whose directory is something else, or whose jets are not there and are not generated.
-
-    Raises
-    ------
-    JetforgeError
-        Naming the field; samples that cannot be generated too.
-    """
-    for name in study.used_samples():
-        _check_sample(study, name)
-        if study.samples[name].generate is None and not Path(study.samples[name].data).exists():
-            raise RecipeError(
-                f"samples.{name}.data: {study.samples[name].data} does not exist; generate it, or give the sample a "
-                "section 'generate'"
-            )
-    out = Path(study.out)
-    if out.exists() and not out.is_dir():
-        raise RecipeError(f"out: {out} is a file, where the directory of the study is to be; choose another name")
-    if not out.is_dir() or any((out / name).exists() for name in _OF_A_STUDY):
-        return
-    data = [Path(sample.data).resolve() for sample in study.samples.values()]
-    strangers = [
-        entry.name for entry in sorted(out.iterdir()) if not any(path.is_relative_to(entry.resolve()) for path in data)
-    ]
-    if strangers:
-        raise RecipeError(f"out: {out} is not empty and not a study ({strangers[0]}); choose a new directory")
 
 
 def _changed(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,43 +204,3 @@ def _has(values: Any, location: tuple[Any, ...]) -> bool:
             return False
         values = values[key]
     return bool(location)
-
-
-def make_samples(
-    study: Study,
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    on_sample: Callable[[str], None] = lambda name: None,
-    on_generated: Callable[[Progress], None] = lambda progress: None,
-) -> dict[str, Dataset]:
-    """Generate the jets of a study that are not there yet, and open all that are used.
-
-    Parameters
-    ----------
-    study
-        Whose samples.
-    workers, scheduler, on_generated
-        For the generation, see `jetforge.generate`.
-    on_sample
-        Called with the name of each sample as it begins.
-
-    Raises
-    ------
-    JetforgeError
-        What `jetforge.generate` and `jetforge.open` raise.
-    """
-    check_places(study)
-    samples = {}
-    for name in study.used_samples():
-        sample = study.samples[name]
-        on_sample(name)
-        if sample.generate is None:
-            samples[name] = open_dataset(sample.data)
-            continue
-        wanted = sample.generate
-        samples[name] = generate(
-            wanted.presets, wanted.jets, sample.data, seed=wanted.seed, split=wanted.split, part_jets=wanted.part_jets,
-            workers=workers, scheduler=scheduler, on_progress=on_generated,
-        )  # fmt: skip
-    return samples

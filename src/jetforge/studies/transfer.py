@@ -20,7 +20,7 @@ from jetforge.learning.transferability import Transferability, transferability
 from jetforge.representations import representation_to_dict
 from jetforge.studies.cells import Cell, MeasuredCell, check_cells, run_cells
 from jetforge.studies.records import kept_entry, read_record
-from jetforge.studies.study_file import make_samples
+from jetforge.studies.samples import make_samples
 from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import (
     TransferStudy,
