@@ -379,7 +379,7 @@ def test_a_source_that_was_trained_again_is_noticed(data, source, tmp_path):
     fit(recipe(data / "new", run, source))
     other = tmp_path / "other"
     fit(recipe(data / "old", other, training={"seed": 5}))
-    with pytest.raises(RecipeError, match=r"holds a run of another recipe .*transfer\.source_sha256"):
+    with pytest.raises(RecipeError, match=r"holds a run of another recipe \(transfer\.source: .* there"):
         fit(recipe(data / "new", run, other))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from jetforge.learning.sections import TrainingSection
 from jetforge.studies import cells as celling
 from jetforge.studies import load_study, run_study
 from jetforge.studies.cells import CELL_NAME, SCORES_NAME, MeasuredCell
+from jetforge.studies.studies import plan_study
 from jetforge.studies.transfer_findings import findings
 from jetforge.studies.transfer_grid import Trial, architecture_of, trials
 from jetforge.studies.transfer_report import Series, series_of
@@ -124,13 +126,15 @@ def test_numbers_of_the_report_are_those_of_the_cells(done):
     assert len(figures) == 2 * page.count("<figure")
     assert {"area-under-the-roc-curve.pdf", "number-of-epochs.png", "number-of-epochs-2.png"} <= figures
     assert len(pair[0].scores()) == 25
-    holds = re.findall(r"<td>(yes|no|unclear)</td>", page)
+    holds = re.findall(r"<td>((?:yes|no|unclear)(?:, 1 seed)?)</td>", page)
     assert len(holds) == len(result.summary) >= 6
 
 
 def verdict(margin, *seeds):
-    error = np.sqrt(sum(np.var(values, ddof=1) / len(values) for values in seeds)) if min(map(len, seeds)) > 1 else 0
-    return "unclear" if abs(margin) < error else "yes" if margin >= 0 else "no"
+    if min(map(len, seeds)) == 1:
+        return "yes, 1 seed" if margin > 0 else "no, 1 seed"
+    error = np.sqrt(sum(np.var(values, ddof=1) / len(values) for values in seeds))
+    return "unclear" if abs(margin) < error else "yes" if margin > 0 else "no"
 
 
 def test_findings_follow_from_the_numbers(done):
@@ -180,7 +184,10 @@ def test_what_the_seeds_do_not_decide_is_unclear(folder, tmp_path):
         cells = [MeasuredCell(trial.name, tmp_path, {"auc": auc}, rows, 0) for auc in aucs]
         return Series(trial.mode, {trial.num_jets: cells}, trial)
 
-    for aucs, expected in (((0.9012, 0.9008), "yes"), ((0.8978, 0.8982), "no"), ((0.8984, 0.8998), "unclear")):
+    for aucs, expected in (
+        ((0.9012, 0.9008), "yes"), ((0.8978, 0.8982), "no"), ((0.8984, 0.8998), "unclear"), ((0.9,), "yes, 1 seed"),
+        ((0.8,), "no, 1 seed"),
+    ):  # fmt: skip
         rows = findings(
             study, [line(scratch, 0.9, 0.9), line(tuned, *aucs)], dict.fromkeys(study.samples, ("qcd", "top"))
         )
@@ -308,7 +315,7 @@ def test_mistakes_that_show_later(folder, tmp_path):
     with pytest.raises(RecipeError, match=r"samples.new.data: .*nowhere does not exist; generate it"):
         run({"samples": {**study_values(folder)["samples"], "new": {"data": str(tmp_path / "nowhere")}}})
     with pytest.raises(
-        RecipeError, match=r"yaml:\d+: sources.a.training.epochs: boosted_trees is not trained by gradients"
+        RecipeError, match=r"yaml:\d+: sources.a: training.epochs: boosted_trees is not trained by gradients"
     ):
         run({"sources": {"a": {"tagger": "boosted_trees", "sample": "old"}}})
     with pytest.raises(RecipeError, match=r"a study trains in one process at a time: give --devices 1"):
@@ -321,3 +328,22 @@ def test_mistakes_that_show_later(folder, tmp_path):
     (tmp_path / "list.yaml").write_text("[1]")
     with pytest.raises(RecipeError, match=r"list.yaml:1: a study says which it is; give study: transfer"):
         load_study(tmp_path / "list.yaml")
+
+
+def test_a_lost_source_does_not_hide_that_its_trials_have_changed(done, folder, tmp_path):
+    study, result = done
+    out = tmp_path / "study"
+    shutil.copytree(result.report.parent, out)
+    shutil.rmtree(out / "sources" / "lundnet5-top")
+    mode = study.modes["finetuned"].model_copy(update={"layer_decay": 0.5})
+    other = study.model_copy(update={"out": str(out), "modes": {**study.modes, "finetuned": mode}})
+    with pytest.raises(RecipeError, match=r"lundnet5-top/finetuned/.*layer_decay: None there, 0.5 asked for"):
+        plan_study(other)
+
+
+def test_more_jets_than_there_will_be_are_refused_before_they_are_generated(folder, tmp_path):
+    values = study_values(folder)
+    made = {"presets": ["transfer-top-500", "transfer-qcd-500"], "jets": 100}
+    values["samples"]["new"] = {"data": str(tmp_path / "new"), "generate": made}
+    with pytest.raises(DataError, match=r"sizes: 100 jets are asked for, the target .*new has 80 to train on"):
+        plan_study(load_study(write(tmp_path, values | {"out": str(tmp_path / "out")})))

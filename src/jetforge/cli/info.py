@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,18 +118,18 @@ def _taggers() -> None:
 
 def _tagger(name: str) -> None:
     from jetforge.representations import representation_to_dict
-    from jetforge.taggers import create_tagger, tagger_arguments
+    from jetforge.taggers import create_tagger, tagger_arguments, tagger_summary
 
     tagger = create_tagger(name)
     settings = representation_to_dict(tagger.representation)
-    print(f"{name}: {inspect.cleandoc(type(tagger).__doc__ or '').splitlines()[0]}")
+    print(f"{name}: {tagger_summary(name)}")
     print(f"parameters     {tagger.num_parameters():,}")
     print(f"representation {settings.pop('name')}")
     for key, value in settings.items():
-        print(f"    {key}: {value}")
-    print("arguments      of tagger.arguments, each with its default")
-    for key, default in tagger_arguments(name).items():
-        print(f"    {key}: {default}" if default else f"    {key}: it depends")
+        print(f"    {key}: {json.dumps(value)}")
+    print("arguments")
+    for key, value in tagger_arguments(name).items():
+        print(f"    {key}: {json.dumps(value)}")
     print(f"boundaries     {', '.join(tagger.boundaries())}")
 
 

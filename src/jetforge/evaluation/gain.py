@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from jetforge.evaluation.intervals import COVERAGE, Interval
 from jetforge.evaluation.roc import background_rejection, check_efficiencies
@@ -54,43 +55,102 @@ def rejection_gain(
     DataError
         If the arrays do not fit together.
     """
+    check_efficiencies([efficiency])
     label, _, weight = check_scores(labels, before[0], weights)
-    point = check_efficiencies([efficiency])
     given = [check_scores(labels, scores)[1] for scores in (*before, *after)]
     measured = [background_rejection(label, score, efficiency, weight).value for score in given]
-    tops = [_Top(label, score, float(point[0])) for score in given]
-    rng = np.random.default_rng(seed)
-    replicas = np.empty(num_bootstrap)
-    for replica in range(num_bootstrap):
-        drawn = rng.poisson(1.0, len(label)) * weight
-        sums = np.array([drawn[label == 0].sum(), drawn[label == 1].sum()])
-        replicas[replica] = _ratio([top.rejection(drawn, sums, float(point[0])) for top in tops], len(before))
+    replicas = Replicas(label, weight, num=num_bootstrap, seed=seed)
+    drawn = [replicas.rejections(score, [efficiency])[0] for score in given]
+    low, high = ratio_limits(drawn[: len(before)], drawn[len(before) :])
+    with np.errstate(invalid="ignore"):
+        ratio = np.mean(measured[len(before) :]) / np.mean(measured[: len(before)])
+    return Interval(float(ratio), low, high)
+
+
+class Replicas:
+    """Replicas of jets, each by Poisson weights of mean 1, in which the rejections of many taggers are measured.
+
+    Parameters
+    ----------
+    labels : array (n_jets,)
+        1 for signal, 0 for background.
+    weights : array (n_jets,), optional
+        Weight of each jet.
+    num : int
+        How many; each takes a byte a jet.
+    seed : int
+        Of the draws.
+    """
+
+    def __init__(
+        self, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, num: int = 300, seed: int = 0
+    ) -> None:
+        self._is_signal = np.asarray(labels) == 1
+        self._weights = np.ones(len(self._is_signal)) if weights is None else np.asarray(weights, dtype=float)
+        rng = np.random.default_rng(seed)
+        self._drawn = np.stack([rng.poisson(1.0, len(self._is_signal)).astype(np.uint8) for _ in range(num)])
+
+    def rejections(self, scores: npt.ArrayLike, efficiencies: Sequence[float]) -> FloatArray:
+        """Return the background rejections of a tagger, infinite where no background is left.
+
+        Parameters
+        ----------
+        scores : array (n_jets,)
+            Larger for jets more alike the signal.
+        efficiencies : sequence of float
+            Of the signal.
+
+        Returns
+        -------
+        array (n_efficiencies, n_replicas)
+        """
+        order = np.argsort(np.asarray(scores, dtype=float), kind="stable")[::-1]
+        ascending = np.argsort(efficiencies)
+        found = np.empty((len(efficiencies), len(self._drawn)))
+        wanted = np.asarray(efficiencies, dtype=float)[ascending]
+        found[ascending] = _rejections(order, self._is_signal, self._weights, self._drawn, wanted)
+        return found
+
+
+def ratio_limits(before: Sequence[FloatArray], after: Sequence[FloatArray]) -> tuple[float, float]:
+    """Return the interval of 68.27 % of the ratio of two mean rejections, from those in the same replicas.
+
+    NaN where a replica leaves no background to either.
+    """
+    with np.errstate(invalid="ignore"):
+        ratios = np.mean(after, axis=0) / np.mean(before, axis=0)
+    if np.isnan(ratios).any():
+        return math.nan, math.nan
     tail = (1 - COVERAGE) / 2
-    known = not np.isnan(replicas).any()
-    low, high = np.quantile(replicas, [tail, 1 - tail]) if known else (math.nan, math.nan)
-    return Interval(_ratio(measured, len(before)), float(low), float(high))
+    low, high = np.quantile(ratios, [tail, 1 - tail], method="nearest" if np.isinf(ratios).any() else "linear")
+    return float(low), float(high)
 
 
-class _Top:
-    """The jets of the highest scores, more than enough of them to reach an efficiency in any replica."""
-
-    def __init__(self, labels: IntArray, scores: FloatArray, efficiency: float) -> None:
-        order = np.argsort(scores, kind="stable")[::-1]
-        signal = np.cumsum(labels[order])
-        # A replica's efficiency strays from that of all jets by a few of its standard deviations.
-        stray = 10 / math.sqrt(signal[-1])
-        self.order = order[: int(np.searchsorted(signal, (efficiency + stray) * signal[-1])) + 1]
-        self.is_signal = labels[self.order] == 1
-
-    def rejection(self, drawn: FloatArray, sums: FloatArray, efficiency: float) -> float:
-        """Return the rejection with drawn weights, whose sums over background and signal are given."""
-        weights = drawn[self.order]
-        signal = np.cumsum(np.where(self.is_signal, weights, 0.0))
-        passed = int(np.searchsorted(np.maximum.accumulate(signal), efficiency * sums[1])) + 1
-        background = float(weights[:passed][~self.is_signal[:passed]].sum())
-        return float(sums[0]) / background if background > 0 else math.inf
-
-
-def _ratio(values: Sequence[float], num_before: int) -> float:
-    before, after = float(np.mean(values[:num_before])), float(np.mean(values[num_before:]))
-    return math.nan if math.isinf(before) and math.isinf(after) else after / before
+@njit(cache=True, nogil=True)
+def _rejections(
+    order: IntArray, is_signal: npt.NDArray[np.bool_], weights: FloatArray, drawn: npt.NDArray[np.uint8],
+    efficiencies: FloatArray,
+) -> FloatArray:  # fmt: skip
+    """Go down the jets in each replica until each of the ascending efficiencies is reached."""
+    num_replicas = len(drawn)
+    found = np.full((len(efficiencies), num_replicas), np.inf)
+    for replica in range(num_replicas):
+        of_signal, of_background = 0.0, 0.0
+        for jet in range(len(is_signal)):
+            if is_signal[jet]:
+                of_signal += drawn[replica, jet] * weights[jet]
+            else:
+                of_background += drawn[replica, jet] * weights[jet]
+        signal, background, level = 0.0, 0.0, 0
+        for jet in order:
+            if is_signal[jet]:
+                signal += drawn[replica, jet] * weights[jet]
+            else:
+                background += drawn[replica, jet] * weights[jet]
+            while level < len(efficiencies) and signal >= efficiencies[level] * of_signal:
+                if background > 0:
+                    found[level, replica] = of_background / background
+                level += 1
+            if level == len(efficiencies):
+                break
+    return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from statistics import median
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from jetforge.errors import DataError
 from jetforge.jets import Jets
@@ -31,9 +33,9 @@ class Latency:
         Jets at a time.
     """
 
-    network: float
-    representation: float
-    batch_size: int
+    network: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    representation: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    batch_size: Annotated[int, Field(gt=0)]
 
     @property
     def total(self) -> float:

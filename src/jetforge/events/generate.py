@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -80,7 +80,7 @@ def generate(
     rows, plan = _planned(presets, num_jets, seed, split, part_jets)
     if workers is not None and workers < 0:
         raise RecipeError(f"workers is a number of processes from 0, not {workers}")
-    classes = [c for c in CLASS_ORDER if c in {row.jet_class for row in rows}]
+    classes = _classes(rows)
     return build_dataset(
         out,
         _tasks(rows, classes, num_jets, seed, split, part_jets),
@@ -95,7 +95,14 @@ def generate(
     )
 
 
-def check_generation(
+class PlannedDataset(NamedTuple):
+    """What a dataset has, or will have once it is made: its classes, and the number of jets of each split."""
+
+    classes: tuple[str, ...]
+    num_jets: dict[str, int]
+
+
+def plan_generation(
     presets: Sequence[str],
     num_jets: int,
     out: str | Path,
@@ -103,13 +110,26 @@ def check_generation(
     seed: int = 1,
     split: Sequence[float] = DEFAULT_SPLIT,
     part_jets: int = DEFAULT_PART_JETS,
-) -> None:
-    """Raise what `generate` would raise before it makes its first jet; nothing is made.
+) -> PlannedDataset:
+    """Say what `generate` would make, and raise what it would raise before its first jet; nothing is made.
 
     Parameters and errors are those of `generate`.
     """
-    _, plan = _planned(presets, num_jets, seed, split, part_jets)
+    rows, plan = _planned(presets, num_jets, seed, split, part_jets)
     check_build(out, plan)
+    in_splits = zip(SPLITS, _jets_of_splits(rows, num_jets, split), strict=True)
+    return PlannedDataset(_classes(rows), {name: jets * len(rows) for name, jets in in_splits})
+
+
+def _classes(rows: Sequence[Preset]) -> tuple[str, ...]:
+    return tuple(name for name in CLASS_ORDER if name in {row.jet_class for row in rows})
+
+
+def _jets_of_splits(rows: Sequence[Preset], num_jets: int, split: Sequence[float]) -> list[int]:
+    """Return how many jets of each preset each split has."""
+    edges = np.rint(np.cumsum([0, *split]) * (num_jets // len(rows))).astype(int)
+    counts: list[int] = np.diff(edges).tolist()
+    return counts
 
 
 def _planned(
@@ -245,9 +265,7 @@ def _tasks(
     part_jets: int,
 ) -> list[PartTask]:
     tasks: list[PartTask] = []
-    each = num_jets // len(rows)
-    edges = np.rint(np.cumsum([0, *split]) * each).astype(int)
-    for name, in_split in zip(SPLITS, np.diff(edges).tolist(), strict=True):
+    for name, in_split in zip(SPLITS, _jets_of_splits(rows, num_jets, split), strict=True):
         num_parts = -(-in_split * len(rows) // part_jets)
         quota = np.diff(np.rint(np.linspace(0, in_split, num_parts + 1)).astype(int)).tolist() if num_parts else []
         for index, jets in enumerate(quota):

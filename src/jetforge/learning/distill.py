@@ -246,7 +246,7 @@ def check_unlabelled(where: str, labelled: Dataset, unlabelled: Dataset) -> None
     """
     there = {part.sha256: split for split, parts in labelled.manifest.parts.items() for part in parts}
     for part in unlabelled.parts("train"):
-        if part.sha256 in there:
+        if part.jets and part.sha256 in there:
             raise DataError(
                 f"{where}: {unlabelled.path / part.file} holds {there[part.sha256]} jets of {labelled.path}; give jets "
                 "that are not among the labelled ones"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,10 @@ from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 # What to do where a run directory holds another run; a study says it in other words.
 OR_OVERWRITE = "choose another directory, or --overwrite"
+NEW_DIRECTORY = "choose a new directory"
 _LONGEST_SHOWN = 60
-# Fields of a recipe that are found when it runs: None in one that has not run yet.
-_FOUND = {
-    "transfer.source_sha256": "its source was trained anew",
-    "distill.teacher_sha256": "its teachers were trained anew",
-}
+# Checksums that are found when a recipe runs, None in one that has not run yet, and whose they are.
+_CHECKSUMS = {"transfer.source_sha256": "transfer.source", "distill.teacher_sha256": "distill.teachers"}
 # Fields of a recipe that say where something is, or how it is got, not what it is.
 _WHERE_THINGS_ARE = ("transfer.source", "transfer.cached", "transfer.cache", "distill.teachers", "distill.cache")
 
@@ -92,14 +91,9 @@ def is_trained(recipe: Recipe, dataset: Dataset) -> bool:
     run = Path(recipe.out)
     path = run / RECIPE_NAME
     refuse_file(run)
-    if not path.is_file():
-        strangers = sorted(entry.name for entry in run.iterdir() if entry.name != LOCK_NAME) if run.is_dir() else []
-        if strangers:
-            raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); choose a new directory")
-        return False
-    if not _has_something_to_lose(run):
-        return False
     refuse_other_recipe(recipe)
+    if not (path.is_file() and _has_something_to_lose(run)):
+        return False
     if not (run / DESCRIPTION_NAME).is_file():
         return False
     if load_tagger(run).provenance.get("fingerprint") != dataset.fingerprint:
@@ -120,11 +114,35 @@ def refuse_other_recipe(recipe: Recipe) -> None:
     RecipeError
         With all fields that differ.
     """
-    run = Path(recipe.out)
+    _refuse(Path(recipe.out), recipe.model_dump(mode="json"), complete=True)
+
+
+def refuse_other_settings(run: Path, values: Mapping[str, Any]) -> None:
+    """Refuse a run directory that holds a run of a recipe with other values, as far as they are given.
+
+    Parameters
+    ----------
+    run
+        The directory.
+    values
+        Fields of a recipe, of which one that is None may be any.
+
+    Raises
+    ------
+    RecipeError
+        With all fields that differ.
+    """
+    _refuse(run, values, complete=False)
+
+
+def _refuse(run: Path, values: Mapping[str, Any], *, complete: bool) -> None:
     path = run / RECIPE_NAME
-    if not (path.is_file() and _has_something_to_lose(run)):
+    if not path.is_file():
+        strangers = sorted(entry.name for entry in run.iterdir() if entry.name != LOCK_NAME) if run.is_dir() else []
+        if strangers:
+            raise RecipeError(f"{run}: not empty and not a run ({strangers[0]}); {NEW_DIRECTORY}")
         return
-    changed = _differences(path, recipe)
+    changed = _differences(path, values, complete) if _has_something_to_lose(run) else []
     if changed:
         raise RecipeError(f"{run}: holds a run of another recipe ({'; '.join(changed)}); {OR_OVERWRITE}")
 
@@ -154,7 +172,8 @@ def _has_something_to_lose(run: Path) -> bool:
     return kept or (metrics.is_file() and metrics.stat().st_size > 0)
 
 
-def _differences(path: Path, recipe: Recipe) -> list[str]:
+def _differences(path: Path, wanted: Mapping[str, Any], complete: bool) -> list[str]:
+    """Return in words what differs; unless the wanted fields are complete, those that are None may be any."""
     try:
         earlier = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -164,22 +183,33 @@ def _differences(path: Path, recipe: Recipe) -> list[str]:
     # A field that there was not yet when the run began had its default.
     with suppress(RecipeError):
         earlier = yaml.safe_load(make_recipe(earlier).to_yaml())
-    wanted = yaml.safe_load(recipe.to_yaml())
     # How the run is measured may change after it; what was trained may not.
     names = ("data", "tagger", "representation", "transfer", "distill", "pretrain", "training")
-    flat = [(_flatten(earlier.get(name) or {}, name), _flatten(wanted[name] or {}, name)) for name in names]
-    return [
-        _FOUND.get(key) or f"{key}: {_shown(old.get(key))} there, {_shown(new.get(key))} asked for"
-        for old, new in flat
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key) and key not in _WHERE_THINGS_ARE
-        if not (key in _FOUND and new.get(key) is None and old.get(key) is not None)
-    ]
+    there: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
+    for name in names:
+        there |= _flatten(earlier.get(name) or {}, name)
+        asked |= _flatten(wanted.get(name) or {}, name)
+    keys = sorted({*there, *asked} if complete else {key for key, value in asked.items() if value is not None})
+    found = []
+    for key in keys:
+        old, new = there.get(key), asked.get(key)
+        if old == new or key in _WHERE_THINGS_ARE:
+            continue
+        where = _CHECKSUMS.get(key)
+        if where is None:
+            found.append(f"{key}: {_shown(old)} there, {_shown(new)} asked for")
+        elif new is not None and there.get(where) == asked.get(where):
+            found.append(f"{where}: trained anew since")
+        elif new is not None and old is not None:
+            found.append(f"{where}: {_shown(there[where])} there, {_shown(asked[where])} asked for")
+    return found
 
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    half = _LONGEST_SHOWN // 2
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:half]}...{text[-half:]}"
 
 
 def _flatten(value: Any, name: str) -> dict[str, Any]:

@@ -18,17 +18,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetforge.errors import DataError, JetforgeError, RecipeError
+from jetforge.errors import DataError, JetforgeError, RecipeError, TaggerError
 from jetforge.evaluation.metrics import evaluate_scores
 from jetforge.evaluation.scoring import load_for_scoring, score_dataset
 from jetforge.files import write_atomically
 from jetforge.jets.clusters import open_client
 from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.distill import with_teachers
 from jetforge.learning.fit import Hardware, fit
 from jetforge.learning.layout import RECIPE_NAME
 from jetforge.learning.recipe import Recipe, make_recipe, tagger_of
-from jetforge.learning.run import OR_OVERWRITE, read_metrics, refuse_other_recipe
+from jetforge.learning.run import (
+    NEW_DIRECTORY,
+    OR_OVERWRITE,
+    is_trained,
+    read_metrics,
+    refuse_other_recipe,
+    refuse_other_settings,
+)
+from jetforge.learning.training_jets import dataset_of, with_unlabelled
 from jetforge.learning.transfer import with_source
 from jetforge.studies.records import CellRecord, kept, read_record
 from jetforge.taggers import weights_sha256
@@ -36,7 +45,7 @@ from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
 CELL_NAME = "cell.json"
 SCORES_NAME = "scores.npy"
-
+_MOST_NAMED = 5
 
 # Trainings draw from random generators that a process has once: a worker of several threads takes turns.
 _one_at_a_time = Lock()
@@ -151,7 +160,7 @@ def run_cells(
     JetforgeError
         If a cell fails; the message names it. What was finished is kept.
     """
-    work = partial(run_cell, out=out, hardware=_of_one_process(hardware or Hardware()))
+    work = partial(run_cell, out=out, hardware=of_one_process(hardware or Hardware()))
     measured: dict[str, MeasuredCell] = {}
     if scheduler is None:
         for cell in cells:
@@ -172,8 +181,14 @@ def is_measured(cell: Cell, out: Path) -> bool:
     return all((out / cell.name / name).is_file() for name in names)
 
 
-def _of_one_process(hardware: Hardware) -> Hardware:
-    """Return hardware of one process: the processes of one training do not live on to the next."""
+def of_one_process(hardware: Hardware) -> Hardware:
+    """Return hardware of one process: the processes of one training do not live on to the next.
+
+    Raises
+    ------
+    RecipeError
+        If several are asked for.
+    """
     if hardware.num_nodes != 1 or hardware.devices not in ("auto", "1"):
         raise RecipeError(
             "a study trains in one process at a time: give --devices 1, and --scheduler for several trainings at once"
@@ -232,7 +247,11 @@ def run_cell(cell: Cell, out: Path, hardware: Hardware) -> MeasuredCell:
 
 def _of_cell(error: JetforgeError, cell: Cell, out: Path) -> JetforgeError:
     """Return an error with the name of its cell, and with what to do about it in a study."""
-    message = str(error).replace(OR_OVERWRITE, f"remove {out / cell.name}, and it is trained anew")
+    run = out / cell.name
+    cure = f"remove {run}, and it is trained anew"
+    message = str(error).replace(OR_OVERWRITE, cure).replace(NEW_DIRECTORY, cure)
+    if isinstance(error, TaggerError) and message.startswith(str(run)):
+        message += f"; {cure}"
     return type(error)(f"{cell.name}: {message}")
 
 
@@ -241,14 +260,24 @@ def _recipe_of(cell: Cell, out: Path) -> Recipe:
 
 
 def _with_runs(value: Any, out: Path) -> Any:
-    """Return values in which ``{name}`` is the run directory of a cell."""
+    """Return values in which ``{name}`` is the run directory of a cell.
+
+    ``{folder//name}`` is a directory for what is made of the weights of a cell: other weights have another.
+    """
     if isinstance(value, Mapping):
         return {key: _with_runs(inner, out) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_with_runs(inner, out) for inner in value]
-    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
-        return str(out / value[1:-1])
-    return value
+    if not (isinstance(value, str) and value.startswith("{") and value.endswith("}")):
+        return value
+    folder, _, of = value[1:-1].partition("//")
+    if not of:
+        return str(out / folder)
+    return str(out / folder / (weights_sha256(out / of)[:12] if _is_whole(out / of) else "none"))
+
+
+def _is_whole(run: Path) -> bool:
+    return all((run / name).is_file() for name in (RECIPE_NAME, DESCRIPTION_NAME, WEIGHTS_NAME))
 
 
 def check_cells(cells: Sequence[Cell], out: Path) -> None:
@@ -256,31 +285,59 @@ def check_cells(cells: Sequence[Cell], out: Path) -> None:
 
     Whether sources and teachers that are not trained yet fit shows later.
 
+    Parameters
+    ----------
+    cells
+        Each after those that it needs.
+    out
+        Directory of the study.
+
     Raises
     ------
     JetforgeError
-        With the name of the cell; where several were trained otherwise, with how many.
+        With the name of the cell; where several were trained otherwise, or have learnt from such a one, with theirs.
     """
-    others: list[JetforgeError] = []
+    refused: dict[str, JetforgeError] = {}
     for cell in cells:
-        needed_are_there = all((out / name / DESCRIPTION_NAME).is_file() for name in cell.needs)
-        if not ("tagger" in cell.recipe or needed_are_there):
-            continue
         try:
-            recipe = _recipe_of(cell, out)
-            if "tagger" in cell.recipe:
-                tagger_of(recipe)
-            if (out / cell.name).is_dir() and needed_are_there:
-                recipe, _ = with_teachers(with_source(recipe)[0])
+            if refused.keys() & set(cell.needs):
+                if _is_whole(out / cell.name):
+                    refused[cell.name] = RecipeError(f"{cell.name}: has learnt from what is trained anew")
+                continue
+            recipe = _complete(cell, out)
         except JetforgeError as error:
             raise _of_cell(error, cell, out) from None
         try:
-            refuse_other_recipe(recipe)
+            if recipe is None:
+                refuse_other_settings(out / cell.name, _with_runs(cell.recipe, out))
+            elif Path(recipe.data, MANIFEST_NAME).is_file() and _has_its_jets(recipe):
+                is_trained(recipe, with_unlabelled(recipe, dataset_of(recipe)))
+            else:
+                refuse_other_recipe(recipe)
         except JetforgeError as error:
-            others.append(_of_cell(error, cell, out))
-    if others:
-        more = "" if len(others) == 1 else f" (so it is with {len(others)} trainings)"
-        raise type(others[0])(f"{others[0]}{more}")
+            refused[cell.name] = _of_cell(error, cell, out)
+    if refused:
+        first, *others = refused
+        shown = ", ".join(str(out / name) for name in others[:_MOST_NAMED])
+        more = f", and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        also = f"; likewise {shown}{more}" if others else ""
+        raise type(refused[first])(f"{refused[first]}{also}")
+
+
+def _complete(cell: Cell, out: Path) -> Recipe | None:
+    """Return the recipe of a cell as it is trained; None where the source that says what it is is not there yet."""
+    ready = all(_is_whole(out / name) for name in cell.needs)
+    if not ready and "tagger" not in cell.recipe:
+        return None
+    recipe = _recipe_of(cell, out)
+    if "tagger" in cell.recipe:
+        tagger_of(recipe)
+    return with_teachers(with_source(recipe)[0])[0] if ready else recipe
+
+
+def _has_its_jets(recipe: Recipe) -> bool:
+    unlabelled = None if recipe.distill is None else recipe.distill.unlabelled
+    return unlabelled is None or Path(unlabelled, MANIFEST_NAME).is_file()
 
 
 def _record(run: Path, dataset: Dataset, cell: Cell, device: str) -> CellRecord:

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jetforge.errors import DataError
 from jetforge.evaluation.latency import Latency, measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
-from jetforge.jets.dataset import Dataset
+from jetforge.jets.dataset import Dataset, open_dataset
+from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.distill import check_unlabelled
 from jetforge.learning.fit import Hardware
 from jetforge.studies.cells import Cell, MeasuredCell, check_cells, run_cells
@@ -84,7 +84,7 @@ def run_distill(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
-    _check_jets(study, samples)
+    _check_unlabelled(study)
     on_stage(f"training   teachers into {out / 'teachers'} ({len(cells)})")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     teachers = {name: measured[cell.name] for name, cell in cells.items()}
@@ -94,6 +94,7 @@ def run_distill(
     done = {lesson: measured[cell.name] for lesson, cell in by_lesson.items()}
     on_stage("measuring  latencies")
     latencies = _latencies(teachers, done, samples[study.sample], out)
+    on_stage("measuring  gains")
     rows = gains(study, teachers, done, latencies, samples[study.sample].read("test", columns=()))
     report = out / "report.html"
     write_distill_report(study, teachers, done, latencies, rows, samples, report, command)
@@ -102,23 +103,20 @@ def run_distill(
 
 def distill_cells(study: DistillStudy) -> tuple[dict[str, Cell], dict[Lesson, Cell]]:
     """Return all trainings of a study: of the teachers, by name, and then of what the students learn."""
+    _check_unlabelled(study)
     teachers = {name: teacher_cell(study, name) for name in study.teachers}
     students = {lesson: lesson_cell(study, lesson) for lesson in lessons(study)}
     check_cells([*teachers.values(), *students.values()], Path(study.out))
     return teachers, students
 
 
-def _check_jets(study: DistillStudy, samples: Mapping[str, Dataset]) -> None:
-    """Refuse jets that the study cannot be made with, before anything is trained."""
-    dataset = samples[study.sample]
-    if len(dataset.classes) != 2:
-        raise DataError(
-            f"samples.{study.sample}: it has {len(dataset.classes)} classes; a study compares taggers of two"
-        )
-    dataset.parts("test")
+def _check_unlabelled(study: DistillStudy) -> None:
+    """Refuse jets without labels that go with nothing, if they are there, before anything is trained."""
+    used = {name: Path(study.samples[name].data) for name in study.used_samples()}
+    there = {name: open_dataset(path) for name, path in used.items() if (path / MANIFEST_NAME).is_file()}
     for name, mode in study.modes.items():
-        if mode.unlabelled is not None:
-            check_unlabelled(f"modes.{name}.unlabelled: {mode.unlabelled}", dataset, samples[mode.unlabelled])
+        if mode.unlabelled in there and study.sample in there:
+            check_unlabelled(f"modes.{name}.unlabelled: {mode.unlabelled}", there[study.sample], there[mode.unlabelled])
 
 
 def _latencies(

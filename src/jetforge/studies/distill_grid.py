@@ -59,7 +59,8 @@ class DistillStudy(Study):
 
     def used_samples(self) -> list[str]:
         """Return the names of the sample with labels and of those without."""
-        used = {self.sample, *(mode.unlabelled for mode in self.modes.values())}
+        modes = {mode for student in self.students.values() for mode in student.modes or self.modes}
+        used = {self.sample, *(self.modes[mode].unlabelled for mode in modes)}
         return [name for name in self.samples if name in used]
 
     def splits_of(self, sample: str) -> tuple[str, ...]:
@@ -185,12 +186,15 @@ def lesson_cell(study: DistillStudy, lesson: Lesson) -> Cell:
     # What a teacher gives is kept apart for other jets, and where more of it is learnt from than its scores.
     kind = "embedded" if mode.learns_features else "scores"
     folder = f"scores/{lesson.teacher}/{kind}/{mode.unlabelled or study.sample}"
-    section = mode.model_dump(exclude={"epochs_divisor"}) | {"teachers": [f"{{{needed}}}"], "cache": f"{{{folder}}}"}
+    section = mode.model_dump(exclude={"epochs_divisor"}) | {
+        "teachers": [f"{{{needed}}}"],
+        "cache": f"{{{folder}//{needed}}}",
+    }
     if mode.unlabelled is not None:
         # Jets without labels follow those with: where these are others, so are the rows of all.
         section |= {
             "unlabelled": study.samples[mode.unlabelled].data,
-            "cache": f"{{{folder}/beside-{training['train_jets'] or 'all'}}}",
+            "cache": f"{{{folder}/beside-{training['train_jets'] or 'all'}//{needed}}}",
         }
     return Cell(lesson.name, {**recipe, "distill": section}, (needed,))
 

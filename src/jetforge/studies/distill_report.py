@@ -78,15 +78,16 @@ def write_distill_report(
     first = f"{_GAINS}, at εS = {study.efficiency}"
     views = "; ".join(f"{name}: {_settings(settings)}" for name, settings in study.views.items())
     notes = {
-        first: "Mean background rejection 1/εB of the seeds, on the same test jets for "
-        "all. After ± stands the standard deviation of the seeds over the root of their number; in brackets the "
-        "interval of 68 % that the number of test jets gives a ratio (a bootstrap of the jets: what alone, taught and "
-        "teacher have in common cancels). The two errors are independent. "
+        first: "Mean background rejection 1/εB of the seeds, on the same test jets for all. After ± stands the "
+        "standard deviation of the seeds over the root of their number; in brackets the interval of 68 % that the "
+        "number of test jets gives a ratio, by a bootstrap of the jets: what alone, taught and teacher have in common "
+        "cancels. Do not add the two: which test jets a seed gets wrong is in both. Each teacher is one training, and "
+        "what another would give is in neither. "
         f"What is seen: {FULL}, everything{'; ' + views if views else ''}. {'; '.join(close_and_fast(rows))}.",
         "Rejection and latency": "Time of the network on one thread of the CPU, "
         f"{next(iter(latencies.values())).batch_size} jets at a time.",
-        "Trainings": "Seconds are of the whole training on the machine that it ran on; where a study runs with a "
-        "scheduler, several ran side by side.",
+        "Trainings": "Of a student its first seed and view, alone. Seconds are of the whole training on the machine "
+        "that it ran on; where a study runs with a scheduler, several ran side by side.",
         "Published": "arXiv:2311.14160, table 1: LorentzNet as the teacher, on the 1.2 million training jets of the "
         "top-tagging reference set, which are other jets than those above.",
     }
@@ -208,7 +209,10 @@ def _mode_rows(study: DistillStudy, lessons: Lessons, samples: Mapping[str, Data
 def _training_rows(
     study: DistillStudy, teachers: Mapping[str, MeasuredCell], lessons: Lessons
 ) -> Iterator[dict[str, str]]:
-    alone = {lesson.student: cell for lesson, cell in lessons.items() if lesson.teacher == ALONE and lesson.seed == 1}
+    alone: dict[str, MeasuredCell] = {}
+    for lesson, cell in lessons.items():
+        if lesson.teacher == ALONE and lesson.seed == 1:
+            alone.setdefault(lesson.student, cell)
     for (section, name), entry in study.entries():
         cell = (teachers if section == "teachers" else alone)[name]
         yield {

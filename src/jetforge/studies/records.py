@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from jetforge.evaluation.metrics import EFFICIENCIES
 
@@ -24,15 +24,15 @@ class _Part(BaseModel):
 class Rejection(_Part):
     """A background rejection with its limits, each None where it is infinite."""
 
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    high: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 
 
 class Metrics(_Part):
     """Of `jetforge.evaluation.metrics.evaluate_scores`: what studies read."""
 
-    auc: float
+    auc: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     num_jets: int
     rejection: Mapping[str, Rejection]
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from jetforge.errors import JetforgeError, RecipeError
-from jetforge.events.generate import check_generation, generate
+from jetforge.errors import DataError, JetforgeError, RecipeError
+from jetforge.events.generate import PlannedDataset, generate, plan_generation
+from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.manifest import SPLITS
 from jetforge.learning.mistakes import Place, nowhere
 from jetforge.learning.sections import GenerateSection, Section
+from jetforge.studies.records import read_record
 
 if TYPE_CHECKING:
     from jetforge.studies.study_file import Study
 
-# What is in the directory of a study that was begun.
-_OF_A_STUDY = ("sources", "teachers", "cells", "report.html")
+# In the directory of a study: which kind it is.
+STUDY_NAME = "study.json"
 
 
 class SampleSection(Section):
@@ -38,57 +41,87 @@ class SampleSection(Section):
         return bool(set(self.generate.presets) & set(other.generate.presets))
 
 
-def check_sample(study: Study, name: str, place: Place = nowhere) -> None:
-    """Refuse a sample that is to be generated and cannot be.
+def planned_sample(study: Study, name: str, place: Place = nowhere) -> PlannedDataset | None:
+    """Return what a sample that is generated will have, None for one that is not; refuse what the study cannot use.
 
     Raises
     ------
     JetforgeError
         Naming the field.
     """
-    sample = study.samples[name]
-    field = ("samples", name, "data" if sample.generate is None else "generate")
-    where = f"{place(field)}{'.'.join(field)}"
-    wanted = sample.generate
+    sample, wanted = study.samples[name], study.samples[name].generate
     if wanted is None:
-        return
-    for split, share in zip(SPLITS, wanted.split, strict=True):
-        if share == 0 and split in study.splits_of(name):
-            raise RecipeError(f"{where}.split: it leaves no {split} jets, which the study needs; give it three shares")
+        return None
+    where = f"{place(('samples', name, 'generate'))}samples.{name}.generate"
     try:
-        check_generation(
+        planned = plan_generation(
             wanted.presets, wanted.jets, sample.data, seed=wanted.seed, split=wanted.split, part_jets=wanted.part_jets
         )
     except JetforgeError as error:
         raise type(error)(f"{where}: {error}") from None
+    _check_jets(study, name, where, planned)
+    return planned
+
+
+def _check_jets(study: Study, name: str, where: str, planned: PlannedDataset) -> None:
+    wanted = study.splits_of(name)
+    for split in wanted:
+        if not planned.num_jets[split]:
+            raise DataError(f"{where}: there are no {split} jets, which the study needs; share them out otherwise")
+    if wanted == SPLITS and len(planned.classes) != 2:
+        raise DataError(
+            f"{where}: there are jets of {len(planned.classes)} classes ({', '.join(planned.classes)}); a study "
+            "compares taggers of two"
+        )
 
 
 def check_places(study: Study) -> None:
-    """Refuse a study whose directory is something else, or whose jets are not there and are not generated.
+    """Refuse a study whose directory is something else, or that cannot be made with its jets, be they there or not yet.
 
     Raises
     ------
     JetforgeError
-        Naming the field; samples that cannot be generated too.
+        Naming the field.
     """
+    _check_out(study)
+    planned = {}
     for name in study.used_samples():
-        check_sample(study, name)
-        if study.samples[name].generate is None and not Path(study.samples[name].data).exists():
-            raise RecipeError(
-                f"samples.{name}.data: {study.samples[name].data} does not exist; generate it, or give the sample a "
-                "section 'generate'"
-            )
+        path = Path(study.samples[name].data)
+        found = planned_sample(study, name)
+        if found is None:
+            if not path.exists():
+                raise RecipeError(
+                    f"samples.{name}.data: {path} does not exist; generate it, or give the sample a section 'generate'"
+                )
+            dataset = open_dataset(path)
+            found = PlannedDataset(dataset.classes, {split: dataset.num_jets(split) for split in SPLITS})
+            _check_jets(study, name, f"samples.{name}.data: {path}", found)
+        planned[name] = found
+    study.check_samples(planned)
+
+
+def _check_out(study: Study) -> None:
     out = Path(study.out)
     if out.exists() and not out.is_dir():
         raise RecipeError(f"out: {out} is a file, where the directory of the study is to be; choose another name")
-    if not out.is_dir() or any((out / name).exists() for name in _OF_A_STUDY):
+    kind = read_record(out / STUDY_NAME).get("study")
+    if kind not in (None, study.study):
+        raise RecipeError(f"out: {out} is the directory of another kind of study, {kind}; choose another")
+    if kind is not None or not out.is_dir():
         return
     data = [Path(sample.data).resolve() for sample in study.samples.values()]
     strangers = [
-        entry.name for entry in sorted(out.iterdir()) if not any(path.is_relative_to(entry.resolve()) for path in data)
+        entry.name
+        for entry in sorted(out.iterdir())
+        if not entry.name.startswith(".") and not any(path.is_relative_to(entry.resolve()) for path in data)
     ]
     if strangers:
         raise RecipeError(f"out: {out} is not empty and not a study ({strangers[0]}); choose a new directory")
+
+
+def begin(study: Study) -> None:
+    """Write into the directory of a study that it is one."""
+    write_atomically(Path(study.out) / STUDY_NAME, (json.dumps({"study": study.study}) + "\n").encode())
 
 
 def make_samples(

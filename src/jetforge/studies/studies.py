@@ -11,10 +11,10 @@ from jetforge.jets.build import Progress
 from jetforge.jets.clusters import open_client
 from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.fit import Hardware
-from jetforge.studies.cells import Cell, is_measured
+from jetforge.studies.cells import Cell, is_measured, of_one_process
 from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
-from jetforge.studies.samples import check_places
+from jetforge.studies.samples import begin, check_places
 from jetforge.studies.study_file import FULL_SCALE, Study, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
@@ -53,6 +53,8 @@ def load_study(path: str | Path, scale: str | None = None) -> Study:
     ------
     RecipeError
         One line for all mistakes, each with its line in the file.
+    JetforgeError
+        If a tagger cannot be made as the study says, or a sample cannot be generated so, where it is to be.
     """
     models = {name: model for name, (model, _, _) in _KINDS.items()}
     return read_study(path, models, FULL_SCALE if scale is None else scale)
@@ -133,11 +135,14 @@ def run_study(
         If a sample, a training or a measurement fails; what was finished is kept.
     """
     check_places(study)
-    _, run, _ = _KINDS[study.study]
+    _, run, cells_of = _KINDS[study.study]
+    of_one_process(hardware or Hardware())
+    cells_of(study)
     if scheduler is not None and not scheduler.endswith((".yaml", ".yml")):
         # Better known at once than where the first thing is to be done.
         with open_client(0, scheduler):
             pass
+    begin(study)
     result: StudyResult = run(
         study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
         on_generated=on_generated, on_cell=on_cell,

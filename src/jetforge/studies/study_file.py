@@ -10,11 +10,12 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from jetforge.errors import RecipeError
+from jetforge.events.generate import PlannedDataset
 from jetforge.jets.manifest import SPLITS
 from jetforge.learning.mistakes import Place, validated
 from jetforge.learning.recipe import make_recipe, tagger_of
 from jetforge.learning.sections import Section, TaggerSection, TrainingSection
-from jetforge.studies.samples import SampleSection, check_sample
+from jetforge.studies.samples import SampleSection, planned_sample
 from jetforge.yaml_files import line_of, read_yaml
 
 FULL_SCALE = "full"
@@ -51,6 +52,15 @@ class Study(Section):
     def splits_of(self, sample: str) -> tuple[str, ...]:
         """Return the splits that a sample needs: all, unless a kind of study says otherwise."""
         return SPLITS
+
+    def check_samples(self, planned: Mapping[str, PlannedDataset]) -> None:
+        """Refuse samples, by what they have or will have, that the study cannot be made with.
+
+        Raises
+        ------
+        DataError
+            Naming the field.
+        """
 
     @property
     def common_training(self) -> TrainingSection:
@@ -147,15 +157,21 @@ def read_study(path: str | Path, kinds: Mapping[str, type[AnyStudy]], scale: str
     study = validated(kinds[kind], values, place)
     _check_taggers(study, place)
     for name in study.used_samples():
-        check_sample(study, name, place)
+        planned_sample(study, name, place)
     return study
 
 
 def _check_taggers(study: Study, place: Place) -> None:
     """Refuse taggers that do not exist, or settings that they cannot have, before hours of generation."""
     for (section, name), entry in study.entries():
+        own = {"training": entry.training.model_fields_set}
 
-        def where(location: tuple[Any, ...], within: tuple[str, str] = (section, name)) -> str:
+        def where(
+            location: tuple[Any, ...], within: tuple[str, str] = (section, name), own: Mapping[str, Any] = own
+        ) -> str:
+            if location and location[0] in own and location[-1] not in own[location[0]]:
+                # It is the study's.
+                return f"{place(location)}{'.'.join(within)}: "
             return f"{place((*within, *location))}{'.'.join(within)}."
 
         recipe = {

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jetforge.errors import DataError
 from jetforge.evaluation.latency import measure_latency
 from jetforge.files import write_atomically
 from jetforge.jets.build import Progress
@@ -66,7 +65,7 @@ class TransferResult:
     @property
     def summary(self) -> list[str]:
         """What it says, a line a finding."""
-        return [f"{row['holds']:8}{row['finding']} ({row['found']})" for row in self.findings]
+        return [f"{row['holds']:12}{row['finding']} ({row['found']})" for row in self.findings]
 
 
 def run_transfer(
@@ -110,7 +109,6 @@ def run_transfer(
         study, workers=workers, scheduler=scheduler, on_generated=on_generated,
         on_sample=lambda name: on_stage(f"jets       {study.samples[name].data}"),
     )  # fmt: skip
-    _check_jets(study, samples)
     on_stage(f"training   sources into {out / 'sources'} ({len(cells)})")
     measured = run_cells(list(cells.values()), out, scheduler=scheduler, hardware=hardware, on_cell=on_cell)
     sources = {name: measured[cell.name] for name, cell in cells.items()}
@@ -143,21 +141,6 @@ def transfer_cells(study: TransferStudy) -> tuple[dict[str, Cell], dict[Trial, C
     tried = {trial: trial_cell(study, trial) for trial in trials(study)}
     check_cells([*sources.values(), *tried.values()], Path(study.out))
     return sources, tried
-
-
-def _check_jets(study: TransferStudy, samples: Mapping[str, Dataset]) -> None:
-    """Refuse jets that the study cannot be made with, before anything is trained."""
-    target = samples[study.target]
-    for name in study.used_samples():
-        classes = samples[name].classes
-        if len(classes) != 2:
-            raise DataError(f"samples.{name}: it has {len(classes)} classes; a transfer study compares taggers of two")
-        samples[name].parts("test")
-    most = max(trial.num_jets for trial in trials(study))
-    if most > target.num_jets("train"):
-        raise DataError(
-            f"sizes: {most} jets are asked for, the target {target.path} has {target.num_jets('train')} to train on"
-        )
 
 
 def _representing(sources: Mapping[str, MeasuredCell], target: Dataset) -> dict[str, float]:

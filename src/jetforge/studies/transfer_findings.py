@@ -172,10 +172,10 @@ def _error(error: float) -> str:
 
 
 def _verdict(margin: float, error: float) -> str:
-    """Say whether a margin is positive: it is not known where the spread of the seeds is larger; NaN is one seed's."""
+    """Say whether a margin is positive: unclear where it is smaller than its error, which one seed leaves unknown."""
     if abs(margin) < error:
         return "unclear"
-    return "yes" if margin >= 0 else "no"
+    return ("yes" if margin > 0 else "no") + (", 1 seed" if math.isnan(error) else "")
 
 
 def _row(finding: str, found: str, holds: str) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from jetforge.errors import RecipeError
+from jetforge.errors import DataError, RecipeError
+from jetforge.events.generate import PlannedDataset
 from jetforge.learning.sections import TrainingSection, TransferMode
 from jetforge.studies.cells import Cell
 from jetforge.studies.study_file import Study, TaggerEntry
@@ -79,6 +80,15 @@ class TransferStudy(Study):
                 there = ", ".join(map(str, sorted(tried)))
                 raise ValueError(f"epochs.{size}: nothing is trained with {size} jets; there are {there}")
         return self
+
+    def check_samples(self, planned: Mapping[str, PlannedDataset]) -> None:
+        """Refuse a target with fewer jets to train on than the largest number of jets that is tried."""
+        most = max(size for name in self.sources for size in self._all_sizes_of(name))
+        there = planned[self.target].num_jets["train"]
+        if most > there:
+            raise DataError(
+                f"sizes: {most} jets are asked for, the target {self.samples[self.target].data} has {there} to train on"
+            )
 
     @property
     def common_training(self) -> TrainingSection:
@@ -187,7 +197,7 @@ def trial_cell(study: TransferStudy, trial: Trial) -> Cell:
     transfer = {**mode.model_dump(exclude={"sizes"}), "source": f"{{{needed}}}"}
     if mode.mode == "frozen" and mode.cached is not False:
         # One place a backbone: what it makes of the most jets serves all smaller numbers, and all seeds.
-        transfer["cache"] = f"{{{backbone_folder(trial)}}}"
+        transfer["cache"] = f"{{{backbone_folder(trial)}//{needed}}}"
     return Cell(trial.name, {**recipe, "transfer": transfer}, (needed,))
 
 

@@ -120,8 +120,8 @@ def write_transfer_report(
     }
     notes = {
         "What follows": "The findings of arXiv:2203.06210 beside what was found here, with the number of jets closest "
-        "to a tenth of the most; unclear is what the errors do not decide. Errors are the spread of the seeds over the "
-        "root of their number; where there is one seed, none is known. All seeds start from one training of the "
+        "to a tenth of the most; unclear is what is smaller than its error. Errors are the spread of the seeds over "
+        "the root of their number; where there is one seed, none is known. All seeds start from one training of the "
         "source, have the same jets to train on, and are measured on the same jets: what other sources or jets would "
         "change is not in the errors.",
         "Area under the ROC curve": "Mean over seeds, with their standard deviation where there are several. Every "

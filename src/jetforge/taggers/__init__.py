@@ -1,7 +1,7 @@
 """Taggers: one architecture a file, made by name."""
 
 from jetforge.taggers._memory import keep_freed_memory
-from jetforge.taggers._registry import create_tagger, list_taggers, register_tagger, tagger_arguments
+from jetforge.taggers._registry import create_tagger, list_taggers, register_tagger, tagger_arguments, tagger_summary
 from jetforge.taggers.base import Tagger
 from jetforge.taggers.boosted_trees import BoostedTrees, boosted_trees
 from jetforge.taggers.cnn_rnn import CNNRNN, cnn_rnn
@@ -78,6 +78,7 @@ __all__ = [
     "resnext50",
     "save_tagger",
     "tagger_arguments",
+    "tagger_summary",
     "topodnn",
     "transformer",
     "weights_sha256",

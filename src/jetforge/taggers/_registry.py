@@ -149,8 +149,8 @@ def default_representation(name: str) -> Representation:
     return representation
 
 
-def tagger_arguments(name: str) -> dict[str, str]:
-    """Return what can be set of a tagger beside its classes, with the default of each as text.
+def tagger_arguments(name: str) -> dict[str, Any]:
+    """Return what can be set of a tagger beside its classes, each with its default.
 
     Raises
     ------
@@ -158,13 +158,14 @@ def tagger_arguments(name: str) -> dict[str, str]:
         If there is no such tagger.
     """
     made = create_tagger(name)
-    defaults = {key: value for key, value in made.arguments.items() if key != "num_classes"}
     of_class = inspect.signature(type(made).__init__).parameters
-    for key in _argument_names(_TAGGERS[name]):
-        if key not in ("num_classes", *defaults):
-            default = of_class[key].default if key in of_class else inspect.Parameter.empty
-            defaults[key] = "" if default is inspect.Parameter.empty else default
-    return {key: "none" if value is None else str(value) for key, value in defaults.items()}
+    names = [argument for argument in _argument_names(_TAGGERS[name]) if argument != "num_classes"]
+    return {key: made.arguments[key] if key in made.arguments else _plain(of_class[key].default) for key in names}
+
+
+def tagger_summary(name: str) -> str:
+    """Return the first line of what a tagger's function says of itself."""
+    return (inspect.getdoc(_TAGGERS[name]) or "").split("\n")[0]
 
 
 def _argument_names(make: Callable[..., Tagger]) -> list[str]:
