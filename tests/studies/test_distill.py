@@ -335,6 +335,7 @@ def test_latency_is_of_the_jets_that_are_given():
         ),
         ({"modes": {"m": {"unlabelled": "jets"}}}, "modes.m.unlabelled: 'jets' is no other sample"),
         ({"modes": {}}, "modes: "),
+        ({"students": {2: {"tagger": "hldnn"}}}, "students: the key 2 must be a text; put it into quotes"),
         ({"modes": {"m": {"epochs_divisor": 0.5}}}, "modes.m.epochs_divisor: must be greater than or equal to 1"),
         ({"students": {"s": {"tagger": "hldnn", "views": []}}}, "students.s.views: "),
         (
@@ -423,7 +424,7 @@ def test_an_efficiency_may_be_a_number(folder, tmp_path):
 def test_a_study_that_does_not_say_what_it_is(folder, tmp_path):
     values = study_values(folder)
     del values["study"]
-    with pytest.raises(RecipeError, match=r"study.yaml:1: with samples it is a study, which says of which kind"):
+    with pytest.raises(RecipeError, match=r"study.yaml:1: it has samples, as a study has; give study: "):
         is_study(write(tmp_path, values))
 
 
@@ -442,6 +443,19 @@ def test_samples_that_cannot_be_generated_are_refused_with_their_line(folder, tm
     with pytest.raises(RecipeError, match=r"study.yaml:\d+: samples.jets.") as caught:
         load_study(write(tmp_path, values | {"modes": {"m": {}}}))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", ["", '{"epoch": 0}\n', '{"epoch": 0, "seconds": "long"}\n'])
+def test_a_training_without_its_epochs_is_named(one, rows):
+    study, result = one
+    path = result.teachers["big"].run / "metrics.jsonl"
+    before = path.read_text()
+    path.write_text(rows)
+    with pytest.raises(
+        DataError, match=r"teachers/big: .*metrics.jsonl: rows .*; remove .*teachers/big, and it is trai"
+    ):
+        run_study(study)
+    path.write_text(before)
 
 
 @pytest.mark.parametrize(

@@ -280,12 +280,16 @@ def test_the_same_on_a_cluster(done, folder, tmp_path):
         ({"study": "tranfer"}, r"study.yaml:1: there is no study 'tranfer'; did you mean 'transfer'\?"),
         ({"target": "x"}, r"target: there is no sample 'x'; they are new, old, w"),
         ({"sizes": {}}, r"study.yaml:\d+: sizes: "),
-        ({"sizes": {0: 1}}, r"sizes.0"),
+        ({"sizes": {0: 1}}, r"sizes: the key 0 must be greater than 0"),
         ({"sources": {}}, r"study.yaml:\d+: sources: must have one entry or more"),
         ({"epochs": {50: 1}}, r"study.yaml:\d+: epochs.50: nothing is trained with 50 jets; there are 12, 100"),
         (
             {"sources": {"a/b": {"tagger": "lundnet5", "sample": "old"}}},
             r"sources: the name 'a/b' cannot",
+        ),
+        (
+            {"sizes": [100, 300]},
+            r"sizes: must be numbers of jets, each with its number, such as \{1000: 3, 10000: 1\}, no",
         ),
         ({"modes": {"m": {"mode": "froz"}}}, r"study.yaml:\d+: modes.m.mode: must be .* did you mean 'frozen'\?"),
         ({"trainin": {}}, r"study.yaml:\d+: trainin: no such field; did you mean 'training'\?"),

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+from numpy.typing import NDArray
 
 from jetforge.errors import DataError
 from jetforge.evaluation.plots import plain, set_title
@@ -101,14 +103,16 @@ def plot_against(
             look |= {"marker": "o", "markersize": 4}
             if labels is not None and name in labels:
                 look |= {"linestyle": "none", "marker": _MARKERS[index % len(_MARKERS)], "markersize": 6}
-                for point, text in zip(series[name], labels[name], strict=True):
-                    if all(map(math.isfinite, point)):
-                        axes.annotate(plain(text), point[:2], **_BESIDE_A_POINT)
             axes.errorbar(x, y, error, capsize=2, label=plain(name), **look)
+        for text, x, y in _highest(series, labels or {}):
+            axes.annotate(plain(text), (x, y), **_BESIDE_A_POINT)
         if level is not None:
             axes.axhline(level[1], color="0.55", linewidth=1.2, linestyle=":", label=plain(level[0]))
         axes.set_xscale("log" if log_x else "linear")
         axes.set_yscale("log" if log_y else "linear")
+        xs, ys = np.array([p[:2] for points in finite.values() for p in points]).T
+        _readable(axes.xaxis, xs, log_x)
+        _readable(axes.yaxis, ys, log_y)
         if names:
             axes.set_xticks(range(len(names)), [plain(name) for name in names], minor=False)
             axes.xaxis.set_minor_locator(NullLocator())
@@ -117,6 +121,28 @@ def plot_against(
         _legend(axes, sum(map(bool, finite.values())), "best")
         set_title(axes, title)
     return figure
+
+
+def _highest(
+    series: Mapping[str, Sequence[tuple[float, float, float]]], labels: Mapping[str, Sequence[str]]
+) -> list[tuple[str, float, float]]:
+    """Return each label once an x: beside the highest of its points there."""
+    found: dict[tuple[str, float], float] = {}
+    for name, texts in labels.items():
+        for (x, y, _), text in zip(series[name], texts, strict=True):
+            if math.isfinite(x) and math.isfinite(y):
+                found[text, x] = max(y, found.get((text, x), -math.inf))
+    return [(text, x, y) for (text, x), y in found.items()]
+
+
+def _readable(axis: Axis, values: NDArray[np.float64], log: bool) -> None:
+    """Give few plain ticks to a logarithmic axis of less than a decade, and whole ones to whole numbers."""
+    if log and values.max() < 10 * values.min():
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_locator(NullLocator())
+    elif not log and np.all(values == np.rint(values)):
+        axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _legend(axes: Axes, lines: int, inside: Literal["best", "upper right"]) -> None:

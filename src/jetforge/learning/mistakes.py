@@ -31,6 +31,7 @@ _KINDS = {
     "tuple_type": "must be a list",
     "string_too_short": "must not be empty",
 }
+_BY_NUMBER = {"sizes": "{1000: 3, 10000: 1}", "epochs": "{1000: 30}"}
 _LISTS = {"presets": "[toptag-top, toptag-qcd]", "split": "[0.8, 0.1, 0.1]", "betas": "[0.9, 0.999]"}
 # Sections for which a name is enough.
 _NAMED = {"tagger": "the name of a tagger or ", "representation": "the name of a representation or "}
@@ -87,6 +88,8 @@ def _describe(model: type[BaseModel], mistake: Any, place: Place) -> str:
     missing = kind == "missing"
     if missing and isinstance(location[-1], int):  # a list that is too short
         location, missing = location[:-1], False
+    if location[-1:] == ("[key]",):
+        return _describe_key(mistake, location[:-2], place)
     where = place(location) + (".".join(map(str, location)) or "recipe")
     if missing:
         return f"{where}: this field is missing"
@@ -106,6 +109,13 @@ def _describe(model: type[BaseModel], mistake: Any, place: Place) -> str:
     return f"{where}: {_rule(model, mistake, location)}, not {shown}{_hint(mistake)}"
 
 
+def _describe_key(mistake: Any, location: tuple[Any, ...], place: Place) -> str:
+    """Say what is wrong with the name of an entry."""
+    rule = _KINDS.get(mistake["type"]) or mistake["msg"].replace("Input should be", "must be", 1)
+    quotes = "; put it into quotes" if mistake["type"] == "string_type" else ""
+    return f"{place(location)}{'.'.join(map(str, location))}: the key {mistake['input']!r} {rule}{quotes}"
+
+
 def _named_in(text: str) -> tuple[str, ...]:
     """Return the keys of the field that a text begins with, as in ``training.monitor: ...``; none if with no field."""
     found = re.match(r"(\w[\w.-]*):? ", text)
@@ -117,6 +127,8 @@ def _rule(model: type[BaseModel], mistake: Any, location: tuple[Any, ...]) -> st
     kind = mistake["type"]
     if location[-1:] and location[-1] in _LISTS and kind in ("tuple_type", "missing", "too_short", "too_long"):
         return f"must be a list such as {_LISTS[location[-1]]}"
+    if kind == "dict_type" and location[-1:] and location[-1] in _BY_NUMBER:
+        return f"must be numbers of jets, each with its number, such as {_BY_NUMBER[location[-1]]}"
     if kind in ("model_type", "dict_type"):
         found = _section_at(model, location)
         fields = "" if found is None else ", ".join(list(found.model_fields)[:3])

@@ -27,7 +27,7 @@ from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.manifest import MANIFEST_NAME
 from jetforge.learning.distill import with_teachers
 from jetforge.learning.fit import Hardware, fit
-from jetforge.learning.layout import RECIPE_NAME
+from jetforge.learning.layout import METRICS_NAME, RECIPE_NAME
 from jetforge.learning.recipe import Recipe, make_recipe, tagger_of
 from jetforge.learning.run import (
     NEW_DIRECTORY,
@@ -39,7 +39,7 @@ from jetforge.learning.run import (
 )
 from jetforge.learning.training_jets import dataset_of, with_unlabelled
 from jetforge.learning.transfer import with_source
-from jetforge.studies.records import CellRecord, kept, read_record
+from jetforge.studies.records import CellRecord, Epoch, kept, read_record
 from jetforge.taggers import weights_sha256
 from jetforge.taggers.store import DESCRIPTION_NAME, WEIGHTS_NAME
 
@@ -238,9 +238,12 @@ def run_cell(cell: Cell, out: Path, hardware: Hardware) -> MeasuredCell:
     try:
         recipe = _recipe_of(cell, out)
         with _one_at_a_time:
-            fit(recipe, hardware=hardware)
+            by_steps = fit(recipe, hardware=hardware).trained_by_gradient
             record = _record(run, open_dataset(recipe.data), cell, "cpu" if hardware.accelerator == "cpu" else "auto")
-        return MeasuredCell(cell.name, run, record.metrics.model_dump(), read_metrics(run), record.num_parameters)
+        epochs = read_metrics(run)
+        if any(kept(Epoch, row) is None for row in epochs) or (by_steps and not epochs):
+            raise DataError(f"{run / METRICS_NAME}: rows of the training are missing or damaged; {OR_OVERWRITE}")
+        return MeasuredCell(cell.name, run, record.metrics.model_dump(), epochs, record.num_parameters)
     except JetforgeError as error:
         raise _of_cell(error, cell, out) from None
 

@@ -82,7 +82,8 @@ def write_distill_report(
         "standard deviation of the seeds over the root of their number; in brackets the interval of 68 % that the "
         "number of test jets gives a ratio, by a bootstrap of the jets: what alone, taught and teacher have in common "
         "cancels. Do not add the two: which test jets a seed gets wrong is in both. Each teacher is one training, and "
-        "what another would give is in neither. "
+        "what another would give is in neither. There are no brackets where a replica of the jets leaves no "
+        "background. "
         f"What is seen: {FULL}, everything{'; ' + views if views else ''}. {'; '.join(close_and_fast(rows))}.",
         "Rejection and latency": "Time of the network on one thread of the CPU, "
         f"{next(iter(latencies.values())).batch_size} jets at a time.",

@@ -43,6 +43,14 @@ class Metrics(_Part):
         return self
 
 
+class Epoch(_Part):
+    """A row of `metrics.jsonl`: what studies read."""
+
+    epoch: int
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    preparation_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
 class CellRecord(_Part):
     """What is measured of a training.
 

@@ -97,9 +97,11 @@ def is_study(path: str | Path) -> bool:
         If it cannot be read.
     """
     values = read_yaml(Path(path), "a recipe or a study").values
-    if isinstance(values, dict) and "samples" in values and "study" not in values:
-        raise RecipeError(f"{path}:1: with samples it is a study, which says of which kind it is: give study: ...")
-    return isinstance(values, dict) and "study" in values
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}:1: a recipe or a study is a mapping of fields; this file has none")
+    if "samples" in values and "study" not in values:
+        raise RecipeError(f"{path}:1: it has samples, as a study has; give study: transfer, or study: distill")
+    return "study" in values
 
 
 def read_study(path: str | Path, kinds: Mapping[str, type[AnyStudy]], scale: str = FULL_SCALE) -> AnyStudy:
