@@ -254,6 +254,20 @@ def test_a_training_that_diverges_says_so(tmp_path, small_dataset):
         jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", learning_rate=1e30, gradient_clip=None))
 
 
+@pytest.mark.parametrize("rate", [0.001, 1e30], ids=["done", "failed"])
+def test_signals_belong_to_their_owner_after_a_training(tmp_path, small_dataset, rate):
+    """A process that has trained ends by SIGTERM, as one that has not."""
+    small_dataset(tmp_path / "data", each=20)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    wanted = recipe(tmp_path / "data", tmp_path / "run", learning_rate=rate, gradient_clip=None)
+    if rate < 1:
+        jetforge.fit(wanted)
+    else:
+        with pytest.raises(JetforgeError, match="not finite"):
+            jetforge.fit(wanted)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
 def test_bfloat16_trains(tmp_path, small_dataset):
     small_dataset(tmp_path / "data", each=20)
     tagger = jetforge.fit(recipe(tmp_path / "data", tmp_path / "run", epochs=1, precision="bf16-mixed"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -135,7 +137,7 @@ def fit(recipe: Recipe, *, hardware: Hardware | None = None, overwrite: bool = F
         return load_tagger(run)
     auxiliary = recipe.training.auxiliary
     target = None if auxiliary is None else AuxiliaryTarget(auxiliary.target, dataset)
-    with _quiet_lightning():
+    with _signals_given_back(), _quiet_lightning():
         recorder = EpochRecorder(run, recipe.training, learnt_from)
         trainer = _trainer(recipe.training, hardware or Hardware(), recorder)
         with _alone(run):
@@ -216,6 +218,21 @@ def _trainer(training: TrainingSection, hardware: Hardware, recorder: EpochRecor
         # Lightning goes on with another.
         raise RecipeError(f"training.precision: {training.precision} needs a GPU; give bf16-mixed or 32-true")
     return trainer
+
+
+@contextmanager
+def _signals_given_back() -> Iterator[None]:
+    """Leave SIGINT and SIGTERM as they were: Lightning's handler would outlive the training, and ignore them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # it was not set from Python, and cannot be
+                signal.signal(number, handler)
 
 
 @contextmanager

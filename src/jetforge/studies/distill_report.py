@@ -120,7 +120,7 @@ def _against(level: str, teachers: Mapping[str, MeasuredCell], rows: Rows, key: 
         own = next((row for row in rows if row["teacher"] == name), None)
         if own is not None:
             x = own["microseconds"] * own["faster"] if key == "microseconds" else float(cell.num_parameters)
-            points["teachers"] = {**points.get("teachers", {}), (x, cell.rejection(level), 0.0): name}
+            points.setdefault("teachers", {})[x, cell.rejection(level), _half_interval(cell, level)] = name
     lines = {name: list(some) for name, some in points.items()}
     return _drawn(level, lines, label, log_x=True, labels={name: list(some.values()) for name, some in points.items()})
 
@@ -135,6 +135,12 @@ def _against_views(study: DistillStudy, level: str, rows: Rows) -> Figure | None
             if point not in points.setdefault(name, []):
                 points[name].append(point)
     return _drawn(level, {name: line for name, line in points.items() if len(line) > 1}, "What is seen", names=views)
+
+
+def _half_interval(cell: MeasuredCell, level: str) -> float:
+    """Return half of the interval that the number of jets gives a rejection, 0 where that has no end."""
+    found = cell.metrics["rejection"][level]
+    return 0.0 if found["high"] is None or found["low"] is None else float(found["high"] - found["low"]) / 2
 
 
 def _point(row: Mapping[str, Any], kind: str, x: float) -> tuple[float, float, float]:
