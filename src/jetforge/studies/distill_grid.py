@@ -13,7 +13,7 @@ from jetforge.jets.manifest import SPLITS
 from jetforge.learning.sections import DistillMode, TrainingSection
 from jetforge.representations import JetView
 from jetforge.studies.cells import Cell
-from jetforge.studies.study_file import Study, TaggerEntry
+from jetforge.studies.study import Study, TaggerEntry
 
 ALONE = "alone"
 FULL = "full"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
 
 from jetforge.errors import DataError, JetforgeError, RecipeError
 from jetforge.events.generate import PlannedDataset, generate, plan_generation
@@ -16,29 +13,11 @@ from jetforge.jets.build import Progress
 from jetforge.jets.dataset import Dataset, open_dataset
 from jetforge.jets.manifest import SPLITS
 from jetforge.learning.mistakes import Place, nowhere
-from jetforge.learning.sections import GenerateSection, Section
 from jetforge.studies.records import read_record
-
-if TYPE_CHECKING:
-    from jetforge.studies.study_file import Study
+from jetforge.studies.study import Study
 
 # In the directory of a study: which kind it is.
 STUDY_NAME = "study.json"
-
-
-class SampleSection(Section):
-    """Jets of a study: a dataset, and how it is generated where it does not exist yet."""
-
-    data: Annotated[str, Field(min_length=1)]
-    generate: GenerateSection | None = None
-
-    def shares_jets_with(self, other: SampleSection) -> bool:
-        """Say whether both are the same dataset, or are generated with the same seed from a preset of both."""
-        if Path(self.data).resolve() == Path(other.data).resolve():
-            return True
-        if self.generate is None or other.generate is None or self.generate.seed != other.generate.seed:
-            return False
-        return bool(set(self.generate.presets) & set(other.generate.presets))
 
 
 def planned_sample(study: Study, name: str, place: Place = nowhere) -> PlannedDataset | None:

@@ -15,7 +15,8 @@ from jetforge.studies.cells import Cell, is_measured, of_one_process
 from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
 from jetforge.studies.samples import begin, check_places
-from jetforge.studies.study_file import FULL_SCALE, Study, read_study
+from jetforge.studies.study import Study
+from jetforge.studies.study_file import FULL_SCALE, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
 from jetforge.studies.transfer_grid import TransferStudy
 

@@ -12,7 +12,7 @@ from jetforge.errors import DataError, RecipeError
 from jetforge.events.generate import PlannedDataset
 from jetforge.learning.sections import TrainingSection, TransferMode
 from jetforge.studies.cells import Cell
-from jetforge.studies.study_file import Study, TaggerEntry
+from jetforge.studies.study import Study, TaggerEntry
 from jetforge.taggers import create_tagger
 
 SCRATCH = "scratch"
