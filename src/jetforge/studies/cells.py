@@ -177,8 +177,8 @@ def run_cells(
 
 def is_measured(cell: Cell, out: Path) -> bool:
     """Say whether the files of an earlier call are there; whether they are still whole shows when the cell is run."""
-    names = (RECIPE_NAME, DESCRIPTION_NAME, WEIGHTS_NAME, CELL_NAME, SCORES_NAME)
-    return all((out / cell.name / name).is_file() for name in names)
+    run = out / cell.name
+    return _is_whole(run) and all((run / name).is_file() for name in (CELL_NAME, SCORES_NAME))
 
 
 def of_one_process(hardware: Hardware) -> Hardware:

@@ -39,10 +39,9 @@ def gains(
     where there are several), ``parameters``; the rejections ``alone, alone_error, taught, taught_error``; ``gain,
     gain_error, gain_low, gain_high``; ``auc_alone, auc_alone_error, auc_taught, auc_taught_error``; ``of_teacher,
     of_teacher_error, of_teacher_low, of_teacher_high`` (the taught student's rejection over the teacher's, which is one
-    training); ``microseconds`` a jet of its
-    network, ``faster`` (the teacher's over it). Errors are the spread of the seeds over the root of their number; low
-    and high are the interval that the number of ``jets``, those of the split ``test``, gives. What is infinite, where
-    no background is left, has no error and no ratio: that is NaN.
+    training); ``microseconds`` a jet of its network, ``faster`` (the teacher's over it). Errors are the spread of the
+    seeds over the root of their number; low and high are the interval that the number of ``jets``, those of the split
+    ``test``, gives. What is infinite, where no background is left, has no error and no ratio: that is NaN.
     """
     of: dict[tuple[str, str, str, str | None], list[MeasuredCell]] = {}
     for lesson, cell in lessons.items():

@@ -98,11 +98,6 @@ def _check_out(study: Study) -> None:
         raise RecipeError(f"out: {out} is not empty and not a study ({strangers[0]}); choose a new directory")
 
 
-def begin(study: Study) -> None:
-    """Write into the directory of a study that it is one."""
-    write_atomically(Path(study.out) / STUDY_NAME, (json.dumps({"study": study.study}) + "\n").encode())
-
-
 def make_samples(
     study: Study,
     *,
@@ -111,7 +106,7 @@ def make_samples(
     on_sample: Callable[[str], None] = lambda name: None,
     on_generated: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Dataset]:
-    """Generate the jets of a study that are not there yet, and open all that are used.
+    """Begin a study: write which kind it is, generate its jets that are not there yet, and open all that are used.
 
     Parameters
     ----------
@@ -127,6 +122,7 @@ def make_samples(
     JetforgeError
         What `jetforge.generate` and `jetforge.open` raise.
     """
+    write_atomically(Path(study.out) / STUDY_NAME, (json.dumps({"study": study.study}) + "\n").encode())
     samples = {}
     for name in study.used_samples():
         sample = study.samples[name]

@@ -14,7 +14,7 @@ from jetforge.learning.fit import Hardware
 from jetforge.studies.cells import Cell, is_measured, of_one_process
 from jetforge.studies.distill import distill_cells, run_distill
 from jetforge.studies.distill_grid import DistillStudy
-from jetforge.studies.samples import begin, check_places
+from jetforge.studies.samples import check_places
 from jetforge.studies.study import Study
 from jetforge.studies.study_file import FULL_SCALE, read_study
 from jetforge.studies.transfer import run_transfer, transfer_cells
@@ -136,14 +136,12 @@ def run_study(
         If a sample, a training or a measurement fails; what was finished is kept.
     """
     check_places(study)
-    _, run, cells_of = _KINDS[study.study]
+    _, run, _ = _KINDS[study.study]
     of_one_process(hardware or Hardware())
-    cells_of(study)
     if scheduler is not None and not scheduler.endswith((".yaml", ".yml")):
         # Better known at once than where the first thing is to be done.
         with open_client(0, scheduler):
             pass
-    begin(study)
     result: StudyResult = run(
         study, workers=workers, scheduler=scheduler, hardware=hardware, command=command, on_stage=on_stage,
         on_generated=on_generated, on_cell=on_cell,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # An AUC that is reached to within this is the same.
 CLOSE = 0.001
+_ONE_SEED = ", 1 seed"
 
 
 def findings(
@@ -136,7 +137,7 @@ def _few_epochs(study: TransferStudy, lines: Sequence[Series]) -> Iterator[dict[
         yield _row(
             f"{line.name}: with {most:,} jets fewer epochs than from scratch to its best validation AUC less {CLOSE}",
             f"{'never' if ours is None else f'{ours:.3g}'} and {theirs:.3g} epochs",
-            "yes" if ours is not None and theirs is not None and ours < theirs else "no",
+            ("yes" if ours is not None and theirs is not None and ours < theirs else "no") + _of_one_seed(line, most),
         )
 
 
@@ -171,11 +172,15 @@ def _error(error: float) -> str:
     return "" if math.isnan(error) else f" ± {error:.5f}"
 
 
+def _of_one_seed(line: Series, size: int) -> str:
+    return _ONE_SEED if len(line.cells[size]) == 1 else ""
+
+
 def _verdict(margin: float, error: float) -> str:
     """Say whether a margin is positive: unclear where it is smaller than its error, which one seed leaves unknown."""
     if abs(margin) < error:
         return "unclear"
-    return ("yes" if margin > 0 else "no") + (", 1 seed" if math.isnan(error) else "")
+    return ("yes" if margin > 0 else "no") + (_ONE_SEED if math.isnan(error) else "")
 
 
 def _row(finding: str, found: str, holds: str) -> dict[str, str]:
